@@ -1,0 +1,118 @@
+"""``relay serve``: forward requests to an upstream, every delta the moment it arrives."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from relay import __version__
+from relay.config import ListenAddress, Settings, Upstream, seconds
+from relay.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--upstream",
+        required=True,
+        metavar="URL",
+        help="http://host[:port][/base], https://… or unix:/path.sock",
+    )
+    parser.add_argument(
+        "--listen",
+        action="append",
+        metavar="ADDR",
+        help="host:port, [::1]:port or unix:/path.sock; may repeat (default 127.0.0.1:8787)",
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument(
+        "--drain",
+        default="30s",
+        metavar="TIME",
+        help="how long live streams may run on after SIGTERM (default 30s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    started = time.monotonic()
+    settings = _settings(args)
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="relay: %(message)s",
+        level=logging.INFO if args.verbose else logging.WARNING,
+    )
+    from relay import supervisor, worker
+
+    tls = worker.tls_context(settings)
+    _resolve(settings)
+    sockets = [_bind_all(address, settings.workers) for address in settings.listen]
+    per_worker = [[of_address[index] for of_address in sockets] for index in range(settings.workers)]
+    ready = _announcement(settings, per_worker[0], started)
+
+    def work(own: Sequence[socket.socket], ready: Callable[[], None]) -> int:
+        return worker.run(settings, own, ready, tls)
+
+    try:
+        if settings.workers == 1:
+            return work(per_worker[0], ready)
+        return supervisor.supervise(per_worker, work, ready)
+    finally:
+        for address in settings.listen:
+            if address.path is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(address.path)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    if not 1 <= args.workers <= 256:
+        raise UsageError(f"--workers {args.workers}: expected 1 to 256")
+    return Settings(
+        upstream=Upstream.parse(args.upstream),
+        listen=tuple(ListenAddress.parse(text) for text in args.listen or ["127.0.0.1:8787"]),
+        workers=args.workers,
+        drain=seconds(args.drain),
+    )
+
+
+def _resolve(settings: Settings) -> None:
+    """Fail now rather than at the first request when the upstream's name means nothing."""
+    origin = settings.upstream.origin
+    if origin.path is None:
+        try:
+            socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise UsageError(
+                f"the upstream host {origin.host!r} cannot be resolved: {error.strerror}"
+            ) from error
+
+
+def _bind_all(address: ListenAddress, workers: int) -> list[socket.socket]:
+    """A socket for each worker. UNIX sockets know no SO_REUSEPORT: there all accept from one."""
+    from relay.worker import bind
+
+    if workers == 1 or address.path is not None:
+        return [bind(address, shared=False)] * workers
+    # Without SO_REUSEPORT a port that another relay holds is refused, as it must be.
+    with bind(address, shared=False) as probe:
+        port = int(probe.getsockname()[1])
+    taken = ListenAddress(address.host, port)
+    return [bind(taken, shared=True) for _ in range(workers)]
+
+
+def _announcement(settings: Settings, sockets: Sequence[socket.socket], started: float) -> Callable[[], None]:
+    def announce() -> None:
+        for address, sock in zip(settings.listen, sockets, strict=True):
+            port = address.port if address.path is not None else int(sock.getsockname()[1])
+            where = ListenAddress(address.host, port, address.path)
+            print(f"relay {__version__} listening on {where.url}", file=sys.stderr)
+        workers = f", {settings.workers} workers" if settings.workers > 1 else ""
+        print(f"forwarding to {settings.upstream}{workers}", file=sys.stderr)
+        took = time.monotonic() - started
+        print(f"ready in {took:.2f} s", file=sys.stderr, flush=True)
+
+    return announce

@@ -1,0 +1,124 @@
+"""Every error relay knows, whose fault it is, and the status and end code it becomes.
+
+    UsageError                  the operator's: a flag, a file, a name that cannot be used
+    RelayError
+        ClientError             the client's: 400
+            HeadTooLarge        431
+            VersionNotSupported 505
+            ClientTimeout       408
+        UpstreamError           the upstream's: 502
+            UpstreamUnreachable 503, nothing was sent: trying again is safe
+            UpstreamTimeout     504
+            UpstreamClosed      502, closed or reset before it had answered
+        ShuttingDown            503, relay's own: draining
+    FramingError                a peer broke body framing; the side that was reading says whose
+
+Foreign errors (h11, TLS, the operating system) become one of these where they enter.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+
+class UsageError(Exception):
+    """The operator asked for something that cannot be done; one line, exit code 2."""
+
+
+class FramingError(Exception):
+    """Bytes that are no legal body framing (RFC 9112 §6, §7) or no legal event stream."""
+
+
+class RelayError(Exception):
+    """A request that cannot be served; ``str(error)`` says what happened and what to do."""
+
+    status = 500
+    code = "relay_error"
+    type = "api_error"
+    end = "UP"
+
+
+class ClientError(RelayError):
+    """The client sent what no server may accept."""
+
+    status = 400
+    code = "bad_request"
+    type = "invalid_request_error"
+    end = "CD"
+
+
+class HeadTooLarge(ClientError):
+    """A request head above the limit in bytes or in fields."""
+
+    status = 431
+    code = "head_too_large"
+
+
+class VersionNotSupported(ClientError):
+    """A request in a version other than HTTP/1.0 and HTTP/1.1."""
+
+    status = 505
+    code = "version_not_supported"
+
+
+class ClientTimeout(ClientError):
+    """The client did not finish its head or fell silent inside its body."""
+
+    status = 408
+    code = "client_timeout"
+
+
+class UpstreamError(RelayError):
+    """The upstream answered with what no server may send."""
+
+    status = 502
+    code = "upstream_protocol_error"
+    end = "UP"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made; nothing of the request has left."""
+
+    status = 503
+    code = "upstream_unreachable"
+    type = "overloaded_error"
+    end = "UF"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream was silent longer than the phase allows."""
+
+    status = 504
+    code = "upstream_timeout"
+    type = "timeout_error"
+    end = "UT"
+
+
+class UpstreamClosed(UpstreamError):
+    """The upstream closed or reset the connection before its answer was whole."""
+
+    code = "upstream_closed"
+    end = "UR"
+
+
+class ShuttingDown(RelayError):
+    """A request that came while this relay was already draining."""
+
+    status = 503
+    code = "shutting_down"
+    type = "overloaded_error"
+    end = "DR"
+
+
+def document(error: RelayError) -> bytes:
+    """The JSON body of an answer that failed.
+
+    One shape that both families of SDK read: Anthropic's look at the outer ``type`` and
+    ``error.type``, OpenAI's at ``error.message``, ``error.code`` and ``error.param``.
+    """
+    return orjson.dumps(
+        {
+            "type": "error",
+            "error": {"type": error.type, "code": error.code, "message": str(error), "param": None},
+        }
+    )

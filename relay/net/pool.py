@@ -1,0 +1,94 @@
+"""Idle connections, per origin: the most recently used first.
+
+The warmest connection is the least likely to have been closed by a peer with a short keep-alive;
+vLLM's uvicorn closes after 5 s (vllm#41567), so ours expire after 4 s. One timer sweeps them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+
+from relay.config import Origin, Settings
+from relay.net.dial import dial
+from relay.net.upstream import UpstreamConnection
+
+
+class Pool:
+    """Gives an idle connection or dials; takes back what may be reused."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: Settings, tls: ssl.SSLContext | None):
+        self._loop = loop
+        self._limits = settings.limits
+        self._timeouts = settings.timeouts
+        self._tls = tls
+        self._idle: dict[Origin, deque[UpstreamConnection]] = {}
+        self._open: set[UpstreamConnection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def open_count(self) -> int:
+        return len(self._open)
+
+    @property
+    def idle_count(self) -> int:
+        return sum(map(len, self._idle.values()))
+
+    def acquire(self, origin: Origin) -> UpstreamConnection | None:
+        """The idle connection used last, if one is still alive."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if connection.alive:
+                connection.reused = True
+                return connection
+            connection.abort()
+        return None
+
+    async def dial(self, origin: Origin) -> UpstreamConnection:
+        """A fresh connection; raises UpstreamUnreachable or UpstreamTimeout."""
+        connection = await dial(
+            origin,
+            lambda: UpstreamConnection(self._loop, origin, self._limits, self._open.discard),
+            timeout=self._timeouts.connect,
+            tls=self._tls if origin.tls else None,
+        )
+        self._open.add(connection)
+        return connection
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose response was read to its end."""
+        connection.end()
+        if connection.closed or connection.transport.is_closing():
+            return
+        connection.idle_since = self._loop.time()
+        idle = self._idle.setdefault(connection.origin, deque())
+        idle.append(connection)
+        if len(idle) > self._limits.idle_connections:
+            idle.popleft().abort()
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(self._timeouts.pool_idle, self._sweep)
+
+    def close(self) -> None:
+        """Close every connection, idle or not."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for connection in list(self._open):
+            connection.abort()
+        self._idle.clear()
+
+    def _sweep(self) -> None:
+        """Close what has been idle too long; the deques are in order of idleness."""
+        self._sweeper = None
+        now = self._loop.time()
+        oldest = now
+        for idle in self._idle.values():
+            while idle and (idle[0].closed or now - idle[0].idle_since >= self._timeouts.pool_idle):
+                idle.popleft().abort()
+            if idle:
+                oldest = min(oldest, idle[0].idle_since)
+        if any(self._idle.values()):
+            due = oldest + self._timeouts.pool_idle
+            self._sweeper = self._loop.call_at(due, self._sweep)

@@ -1,0 +1,160 @@
+"""What an intermediary changes in a head: RFC 9110 §7.6, and the headers against buffering.
+
+End-to-end fields pass as they came, names in their own spelling, in their own order. Removed are
+the hop-by-hop ones, those that ``Connection`` nominates, and ``Proxy`` (CVE-2016-5385).
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from relay.errors import RelayError, document
+from relay.wire.framing import Header
+from relay.wire.http1 import Inbound, RequestHead, ResponseHead
+from relay.wire.inflate import CODINGS
+
+VIA = b"1.1 relay"
+
+COMPLETIONS = frozenset({b"/v1/chat/completions", b"/v1/messages", b"/v1/responses"})
+"""Paths whose answers are streams of deltas; their aliases have no ``/v1``."""
+
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te "
+    b"transfer-encoding upgrade http2-settings proxy".split()
+)
+# Framing and routing are relay's to say, whatever `Connection` nominates.
+_NOT_NOMINATED = frozenset({b"content-length", b"host"})
+_EVENT_STREAM_OWN = frozenset({b"content-length", b"cache-control", b"x-accel-buffering"})
+_ANTI_BUFFERING: tuple[Header, ...] = (
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def is_completion(head: RequestHead) -> bool:
+    """True for a request whose answer may be a stream of deltas."""
+    path = head.target.split(b"?", 1)[0].rstrip(b"/")
+    return head.method == b"POST" and (path in COMPLETIONS or b"/v1" + path in COMPLETIONS)
+
+
+def request_headers(head: RequestHead, *, host: bytes, client: str | None, scheme: bytes) -> list[Header]:
+    """Fields for the upstream; ``client`` is the peer's address, None on a UNIX socket."""
+    dropped = _HOP_BY_HOP | _nominated(head.headers) | {b"host"}
+    own_encoding = is_completion(head) or b"text/event-stream" in _value(head.headers, b"accept").lower()
+    headers: list[Header] = [(b"Host", host)]
+    merged: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"via": []}
+    kept: set[bytes] = set()
+    for name, value in head.headers:
+        lower = name.lower()
+        if lower in merged:
+            merged[lower].append(value)
+        elif not (lower in dropped or (lower == b"accept-encoding" and own_encoding)):
+            kept.add(lower)
+            headers.append((name, value))
+    if own_encoding:
+        # A compressor holds deltas back, and its output cannot be mended (field case I3).
+        headers.append((b"accept-encoding", b"identity"))
+    if client:
+        merged[b"x-forwarded-for"].append(client.encode())
+    merged[b"via"].append(VIA)
+    headers.extend((name, b", ".join(values)) for name, values in merged.items() if values)
+    if b"x-forwarded-proto" not in kept:
+        headers.append((b"x-forwarded-proto", scheme))
+    if b"x-forwarded-host" not in kept and head.host:
+        headers.append((b"x-forwarded-host", head.host))
+    if head.chunked:
+        headers.append((b"transfer-encoding", b"chunked"))
+    return headers + _connection_headers(head)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseForm:
+    """How one response passes, decided once from the heads of both sides.
+
+    event_stream   its body is frames, and its head carries the fields against buffering
+    framed         those frames can be seen, so each write can end with one
+    coding         the content coding that relay undoes, or empty
+    chunked        the client gets it chunked; otherwise as it was delimited, or until close
+    delimited      the client can tell its end from a cut
+    """
+
+    event_stream: bool
+    framed: bool
+    coding: bytes
+    chunked: bool
+    delimited: bool
+
+    @classmethod
+    def decide(cls, request: RequestHead, response: ResponseHead) -> ResponseForm:
+        event_stream = _is_event_stream(response) and request.method != b"HEAD" and response.length != 0
+        coding = _value(response.headers, b"content-encoding").strip().lower()
+        # A coding that cannot be undone hides the frames: such a body passes as it is.
+        opaque = coding not in CODINGS and coding not in (b"", b"identity")
+        keeps_length = response.length is not None and not event_stream
+        chunked = not keeps_length and request.version == b"1.1"
+        return cls(
+            event_stream=event_stream,
+            coding=coding if event_stream and coding in CODINGS else b"",
+            chunked=chunked,
+            delimited=keeps_length or chunked,
+            framed=event_stream and not opaque,
+        )
+
+
+def response_headers(head: ResponseHead, form: ResponseForm | None = None) -> list[Header]:
+    """End-to-end fields for the client; framing is added when the head is written.
+
+    Without a form it is a head that has no body (1xx).
+    """
+    dropped = _HOP_BY_HOP | _nominated(head.headers)
+    if form is not None and form.event_stream:
+        dropped |= _EVENT_STREAM_OWN | ({b"content-encoding"} if form.coding else set())
+    elif head.status == 204 or form is None:
+        dropped |= {b"content-length"}  # RFC 9110 §8.6 forbids it there
+    headers = [(name, value) for name, value in head.headers if name.lower() not in dropped]
+    if form is not None and form.event_stream:
+        headers.extend(_ANTI_BUFFERING)
+    return headers
+
+
+def error_response(inbound: Inbound, error: RelayError, own: Sequence[Header], *, body: bool) -> bytes:
+    """A whole response of relay's own: the status and a JSON document that names the cause."""
+    content = document(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        *own,
+    ]
+    reason = http.HTTPStatus(error.status).phrase.encode()
+    return inbound.response(error.status, reason, headers) + (content if body else b"")
+
+
+def _is_event_stream(head: ResponseHead) -> bool:
+    media_type = _value(head.headers, b"content-type").split(b";", 1)[0]
+    return media_type.strip().lower() == b"text/event-stream" and 200 <= head.status < 300
+
+
+def _connection_headers(head: RequestHead) -> list[Header]:
+    """Hop-by-hop fields that relay says to the upstream on its own behalf."""
+    if head.upgrade is not None:
+        return [(b"connection", b"Upgrade"), (b"upgrade", head.upgrade)]
+    if b"trailers" in _value(head.headers, b"te").lower():
+        return [(b"connection", b"TE"), (b"te", b"trailers")]
+    return []
+
+
+def _nominated(headers: Iterable[Header]) -> set[bytes]:
+    names: set[bytes] = set()
+    for name, value in headers:
+        if name.lower() == b"connection":
+            names.update(option.strip().lower() for option in value.split(b","))
+    return names - _NOT_NOMINATED
+
+
+def _value(headers: Sequence[Header], wanted: bytes) -> bytes:
+    for name, value in headers:
+        if name.lower() == wanted:
+            return value
+    return b""

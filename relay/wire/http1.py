@@ -1,0 +1,297 @@
+"""HTTP/1.1 heads, both directions, through h11; strict where h11 is not.
+
+h11 parses and writes heads and never sees a body. What it lets through and a relay must not
+(bare LF, folded lines, control bytes, a length beside chunked, chunked in HTTP/1.0, odd versions
+and targets, any number of bytes in one read) is refused here, before or after it. A head is
+counted and checked as raw bytes first, because afterwards nothing shows what it looked like.
+
+One ``Inbound`` serves one request of a client, one ``Outbound`` one request to an upstream; both
+are thrown away once the final response head has passed. ClientError and UpstreamError are all
+that they raise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import h11
+
+from relay.errors import ClientError, HeadTooLarge, RelayError, UpstreamError, VersionNotSupported
+from relay.wire.framing import BodyDecoder, ChunkedDecoder, Data, Header, LengthDecoder, UntilCloseDecoder
+
+# A line is visible bytes, blanks and obs-text (RFC 9110 §5.5), begins with neither SP nor HTAB
+# (obs-fold, RFC 9112 §5.2) and ends with CR LF.
+_HEAD = re.compile(rb"(?:[!-~\x80-\xff][\t -~\x80-\xff]*\r\n)+\r\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
+)
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)([/?][^#]*)?")
+_DOT_SEGMENT = re.compile(rb"/(?:\.|%2[eE]){1,2}(?=[/?;]|$)")
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request line and its fields; ``target`` is always origin-form, or ``*``."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    headers: list[Header]
+    host: bytes
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+    upgrade: bytes | None
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or bool(self.length)
+
+    def body_decoder(self) -> BodyDecoder:
+        return ChunkedDecoder() if self.chunked else LengthDecoder(self.length or 0)
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A status line and its fields; ``length`` is None when only the framing will tell."""
+
+    status: int
+    reason: bytes
+    version: bytes
+    headers: list[Header]
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+
+    @property
+    def until_close(self) -> bool:
+        return self.length is None and not self.chunked
+
+    def body_decoder(self) -> BodyDecoder:
+        if self.chunked:
+            return ChunkedDecoder()
+        return UntilCloseDecoder() if self.length is None else LengthDecoder(self.length)
+
+
+class HeadReader:
+    """Gathers the bytes of one head, wherever they were cut, and hands it out checked.
+
+    ``fault`` is the error that a malformed head becomes: ClientError or UpstreamError.
+    """
+
+    __slots__ = ("_fault", "_fields", "_limit", "_partial")
+
+    def __init__(self, limit: int, fields: int, fault: type[RelayError]) -> None:
+        self._limit = limit
+        self._fields = fields
+        self._fault = fault
+        self._partial = bytearray()
+
+    @property
+    def begun(self) -> bool:
+        return bool(self._partial)
+
+    def receive(self, data: Data, start: int, end: int) -> tuple[bytes | None, int]:
+        """The whole head, or None while it is unfinished, and where reading stopped."""
+        seen = len(self._partial)
+        if not seen:
+            # Empty lines before a request line are to be ignored (RFC 9112 §2.2); two are enough.
+            for _ in range(2):
+                if self._fault is ClientError and data.startswith(b"\r\n", start, end):
+                    start += 2
+        self._partial += data[start:end]
+        stop = self._partial.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
+        if stop < 4:
+            if _BARE_LF.search(self._partial, max(seen - 1, 0)):
+                raise self._fault("a line of the head ends with LF alone; HTTP/1.1 wants CR LF")
+            if len(self._partial) > self._limit:
+                raise self._too_large(f"the head is above {self._limit} bytes")
+            return None, end
+        raw = bytes(self._partial[:stop])
+        self._partial = bytearray()
+        self._check(raw)
+        return raw, start + stop - seen
+
+    def _check(self, raw: bytes) -> None:
+        if len(raw) > self._limit:
+            raise self._too_large(f"the head is above {self._limit} bytes")
+        if raw.count(b"\n") - 2 > self._fields:
+            raise self._too_large(f"the head has more than {self._fields} fields")
+        if _HEAD.fullmatch(raw) is None:
+            raise self._fault(f"malformed head: {_what_is_wrong(raw)}")
+
+    def _too_large(self, message: str) -> RelayError:
+        return HeadTooLarge(message) if self._fault is ClientError else self._fault(message)
+
+
+class Inbound:
+    """The client's side of one exchange: its request head in, response heads out."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self) -> None:
+        self._connection = h11.Connection(h11.SERVER)
+
+    def receive_request(self, raw: bytes) -> RequestHead:
+        """Read a checked head; ClientError says what is wrong with it."""
+        self._connection.receive_data(raw)
+        try:
+            event = self._connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise _client_error(raw, error) from error
+        if not isinstance(event, h11.Request):
+            raise ClientError("malformed request head")
+        head = _request_head(event)
+        if not head.has_body:
+            self._connection.next_event()  # its end of message: an upgrade needs a finished request
+        return head
+
+    def informational(self, status: int, reason: bytes, headers: Sequence[Header]) -> bytes:
+        """A 1xx head; 101 only where the client asked to upgrade."""
+        return self._send(h11.InformationalResponse(status_code=status, reason=reason, headers=list(headers)))
+
+    def response(self, status: int, reason: bytes, headers: Sequence[Header]) -> bytes:
+        """The final head. h11 adds ``transfer-encoding: chunked`` for an HTTP/1.1 client when no length
+        is given, and ``connection: close`` where the connection cannot go on."""
+        return self._send(h11.Response(status_code=status, reason=reason, headers=list(headers)))
+
+    def _send(self, event: h11.InformationalResponse | h11.Response) -> bytes:
+        data = self._connection.send(event)
+        assert data is not None  # only ConnectionClosed has no bytes
+        return bytes(data)
+
+
+class Outbound:
+    """The upstream's side of one attempt: the request head out, response heads in."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self) -> None:
+        self._connection = h11.Connection(h11.CLIENT)
+
+    def request(self, method: bytes, target: bytes, headers: Sequence[Header], *, has_body: bool) -> bytes:
+        data = self._connection.send(h11.Request(method=method, target=target, headers=list(headers)))
+        if not has_body:
+            self._connection.send(h11.EndOfMessage())
+        assert data is not None
+        return bytes(data)
+
+    def receive_response(self, raw: bytes, method: bytes) -> ResponseHead:
+        """Read a checked head, 1xx included; UpstreamError says what is wrong with it."""
+        self._connection.receive_data(raw)
+        try:
+            event = self._connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise UpstreamError(f"the upstream sent a malformed response head: {error}") from error
+        if not isinstance(event, h11.Response | h11.InformationalResponse):
+            raise UpstreamError("the upstream sent a malformed response head")
+        return _response_head(event, method)
+
+
+def _request_head(event: h11.Request) -> RequestHead:
+    if event.http_version not in (b"1.1", b"1.0"):
+        raise VersionNotSupported("only HTTP/1.1 and HTTP/1.0 are served here")
+    fields = dict(event.headers)
+    length, chunked = _framing(fields, event.http_version, ClientError)
+    host = fields.get(b"host", b"")
+    target, authority = _origin_form(event.method, event.target, host)
+    if _HOST.fullmatch(authority) is None:
+        raise ClientError("the Host field is no host[:port]")
+    options = {option.strip().lower() for option in _values(event, b"connection").split(b",")}
+    return RequestHead(
+        method=event.method,
+        target=target,
+        version=event.http_version,
+        headers=event.headers.raw_items(),
+        host=authority,
+        length=length,
+        chunked=chunked,
+        keep_alive=event.http_version == b"1.1" and b"close" not in options,
+        upgrade=_upgrade(fields, options) if not (chunked or length) else None,
+    )
+
+
+def _response_head(event: h11.Response | h11.InformationalResponse, method: bytes) -> ResponseHead:
+    if event.http_version not in (b"1.1", b"1.0"):
+        raise UpstreamError("the upstream answered in a version other than HTTP/1.1 and HTTP/1.0")
+    if not 100 <= event.status_code <= 599:
+        raise UpstreamError(f"the upstream answered with status {event.status_code}")
+    length, chunked = _framing(dict(event.headers), event.http_version, UpstreamError)
+    if method == b"HEAD" or event.status_code in (204, 304) or event.status_code < 200:
+        length, chunked = 0, False
+    options = {option.strip().lower() for option in _values(event, b"connection").split(b",")}
+    return ResponseHead(
+        status=event.status_code,
+        reason=bytes(event.reason),
+        version=event.http_version,
+        headers=event.headers.raw_items(),
+        length=length,
+        chunked=chunked,
+        keep_alive=event.http_version == b"1.1" and b"close" not in options,
+    )
+
+
+def _framing(fields: dict[bytes, bytes], version: bytes, fault: type[RelayError]) -> tuple[int | None, bool]:
+    """Length and chunked, refusing every pair that two peers could read differently (RFC 9112 §6.3)."""
+    chunked = b"transfer-encoding" in fields
+    length = fields.get(b"content-length")
+    if chunked and length is not None:
+        raise fault("content-length beside transfer-encoding")
+    if chunked and version == b"1.0":
+        raise fault("transfer-encoding in HTTP/1.0")
+    if length is not None and _LENGTH.fullmatch(length) is None:
+        raise fault("content-length is no number below 10^18")
+    return (None if length is None else int(length)), chunked
+
+
+def _origin_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """The target as origin-form (or ``*``) and the authority it is for (RFC 9112 §3.2)."""
+    if method == b"CONNECT":
+        raise ClientError("CONNECT is not served: relay is no forward proxy")
+    if b"#" in target:
+        raise ClientError("the request target has a fragment")
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+        return target, host
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise ClientError("the request target is neither a path nor an http URL")
+    if host and absolute[1].lower() != host.lower():
+        raise ClientError("the request target and the Host field name different hosts")
+    path = absolute[2] or b"/"
+    return (path if path.startswith(b"/") else b"/" + path), absolute[1]
+
+
+def has_dot_segments(target: bytes) -> bool:
+    """True where ``.`` or ``..`` could lead out of a base path (RFC 3986 §5.2.4)."""
+    return _DOT_SEGMENT.search(target.split(b"?", 1)[0]) is not None
+
+
+def _values(event: h11.Request | h11.Response | h11.InformationalResponse, name: bytes) -> bytes:
+    return b",".join(value for field, value in event.headers if field == name)
+
+
+def _upgrade(fields: dict[bytes, bytes], options: set[bytes]) -> bytes | None:
+    """The protocol to switch to; h2c is not offered on (h2c smuggling tunnels past a proxy)."""
+    wanted = fields.get(b"upgrade") if b"upgrade" in options else None
+    return None if wanted is None or b"h2c" in wanted.lower() else wanted
+
+
+def _client_error(raw: bytes, error: h11.RemoteProtocolError) -> ClientError:
+    line = raw.split(b"\r\n", 1)[0]
+    if re.fullmatch(rb"\S+ \S+ HTTP/\d+(\.\d+)?", line) and not line.endswith((b"/1.1", b"/1.0")):
+        return VersionNotSupported("only HTTP/1.1 and HTTP/1.0 are served here")
+    return ClientError(f"malformed request head: {error}")
+
+
+def _what_is_wrong(raw: bytes) -> str:
+    if _BARE_LF.search(raw):
+        return "a line ends with LF alone"
+    if re.search(rb"\r(?!\n)", raw):
+        return "a CR without LF"
+    if re.search(rb"\n[ \t]", raw):
+        return "a folded line"
+    return "a control byte"

@@ -1,0 +1,61 @@
+"""A compressed event stream opened as it arrives.
+
+relay asks for ``identity``; some upstreams compress all the same. What the compressor flushed
+comes out at once, so a frame leaves when it arrived. gzip may hold several members one after
+another (RFC 1952 §2.2); ``deflate`` means the zlib format, and bare deflate in some servers.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from relay.errors import FramingError
+
+CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
+
+_GZIP = 16 + zlib.MAX_WBITS
+_ZLIB = zlib.MAX_WBITS
+_BARE = -zlib.MAX_WBITS
+
+
+class Inflater:
+    """Compressed bytes in, plain bytes out; at most ``limit`` of them for one piece of input.
+
+    The limit is what stands between a small read and gigabytes: deflate expands up to 1032 times.
+    """
+
+    __slots__ = ("_bits", "_limit", "_stream", "_untouched")
+
+    def __init__(self, coding: bytes, limit: int) -> None:
+        self._limit = limit
+        self._bits = _ZLIB if coding == b"deflate" else _GZIP
+        self._stream = zlib.decompressobj(self._bits)
+        self._untouched = True
+
+    def receive(self, data: memoryview) -> bytes:
+        """What these bytes unpack to; FramingError when they are no such coding or unpack to too much."""
+        out = self._decompress(bytes(data), self._limit)
+        while self._stream.eof and self._stream.unused_data and self._bits == _GZIP:
+            rest = self._stream.unused_data
+            self._stream = zlib.decompressobj(self._bits)
+            out += self._decompress(rest, self._limit - len(out))
+        return out
+
+    def receive_eof(self) -> None:
+        """The body ended; FramingError if the compressed stream had not."""
+        if not self._stream.eof and not self._untouched:
+            raise FramingError("the compressed body ended before its own end mark")
+
+    def _decompress(self, data: bytes, room: int) -> bytes:
+        try:
+            out = self._stream.decompress(data, max(room, 1))
+        except zlib.error as error:
+            if not (self._untouched and self._bits == _ZLIB):
+                raise FramingError(f"not the content-encoding that the head names: {error}") from error
+            self._bits = _BARE
+            self._stream = zlib.decompressobj(_BARE)
+            return self._decompress(data, room)
+        self._untouched = False
+        if self._stream.unconsumed_tail:
+            raise FramingError(f"one read of a compressed stream unpacks to more than {self._limit} bytes")
+        return out

@@ -1,0 +1,177 @@
+"""One process: its loop, its listeners, its signals, its drain.
+
+SIGTERM or SIGINT: stop accepting, close what is idle, let live exchanges finish up to the drain
+limit, then end; a second signal ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import uvloop
+
+from relay.config import ListenAddress, Settings
+from relay.errors import UsageError
+from relay.net.exchange import Relay
+from relay.net.hangup import Hangups
+from relay.net.pool import Pool
+from relay.net.server import ClientConnection
+
+log = logging.getLogger("relay")
+
+BACKLOG = 1024
+
+
+def run(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    ready: Callable[[], None],
+    tls: ssl.SSLContext | None,
+) -> int:
+    """Serve until told to stop; returns the exit code."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, sockets, ready, tls))
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """How upstreams are verified: the system's roots, or those of ``SSL_CERT_FILE``."""
+    if not settings.upstream.origin.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or None)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE')}: cannot read certificates: {reason}"
+        ) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def bind(address: ListenAddress, *, shared: bool) -> socket.socket:
+    """A bound socket; ``shared`` lets several workers have one each on the same port."""
+    try:
+        if address.path is not None:
+            return _bind_unix(address.path)
+        family, _, _, _, where = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(where)
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+    except socket.gaierror as error:
+        raise UsageError(f"cannot listen on {address}: the host is unknown ({error.strerror})") from error
+    except OSError as error:
+        hint = "; another process has it, choose another with --listen" if error.errno == 98 else ""
+        raise UsageError(f"cannot listen on {address}: {error.strerror}{hint}") from error
+
+
+def _bind_unix(path: str) -> socket.socket:
+    """A UNIX socket; a file that nobody listens on any more is replaced."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            sock.bind(path)
+        except OSError:
+            if not _is_dead_socket(path):
+                raise
+            os.unlink(path)
+            sock.bind(path)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_dead_socket(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+async def _serve(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    ready: Callable[[], None],
+    tls: ssl.SSLContext | None,
+) -> int:
+    loop = asyncio.get_running_loop()
+    relay = Relay(loop, settings, Pool(loop, settings, tls), Hangups(loop))
+    stop = _Stop(loop)
+    servers = [await _listen(loop, relay, sock) for sock in sockets]
+    # What is there now lives as long as the process: full collections need not walk it.
+    gc.collect()
+    gc.freeze()
+    ready()
+    await stop.asked.wait()
+    await _drain(relay, servers, stop)
+    relay.pool.close()
+    relay.hangups.close()
+    return 130 if stop.at_once.is_set() else 0
+
+
+async def _listen(
+    loop: asyncio.AbstractEventLoop, relay: Relay, sock: socket.socket
+) -> asyncio.AbstractServer:
+    factory = lambda: ClientConnection(relay)  # noqa: E731
+    if sock.family == socket.AF_UNIX:
+        return await loop.create_unix_server(factory, sock=sock, backlog=BACKLOG)
+    return await loop.create_server(factory, sock=sock, backlog=BACKLOG)
+
+
+class _Stop:
+    """What the signals have asked for so far."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        if self.asked.is_set():
+            self.at_once.set()
+        self.asked.set()
+
+
+async def _drain(relay: Relay, servers: list[asyncio.AbstractServer], stop: _Stop) -> None:
+    relay.draining = True
+    for server in servers:
+        server.close()
+    clients = cast(set[ClientConnection], relay.clients)
+    for client in [client for client in clients if not client.busy]:
+        client.close()
+    if clients:
+        print(f"relay: draining {len(clients)} connections", file=sys.stderr, flush=True)
+        waiting = [asyncio.ensure_future(event.wait()) for event in (relay.emptied, stop.at_once)]
+        await asyncio.wait(waiting, timeout=relay.settings.drain, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+    if clients:
+        log.warning("cut %d connections at the end of the drain", len(clients))
+    for client in list(clients):
+        client.abort()
+    await asyncio.sleep(0)
