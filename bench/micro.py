@@ -76,7 +76,7 @@ def machines() -> dict[str, Callable[[], object]]:
         assert raw is not None
         inbound, outbound = Inbound(), Outbound()
         head = inbound.receive_request(raw)
-        outbound.request(head.method, head.target, head.headers, has_body=True)
+        outbound.request(head.method, head.target, head.headers)
         answer = outbound.receive_response(ANSWER, b"POST")
         inbound.response(answer.status, answer.reason, answer.headers)
 
@@ -114,10 +114,11 @@ async def outlets(calls: int) -> dict[str, Callable[[], object]]:
 
     direct = Outlet(await transport())
     direct_three = Outlet(await transport())
-    plain, plain_three = await transport(), await transport()
+    plain, uncopied, plain_three = await transport(), await transport(), await transport()
     return {
         "outlet.write: the chunk in one buffer": lambda: direct.write(view),
         "transport.write: the same, copied first": lambda: plain.write(bytes(view)),
+        "transport.write: the same, uncopied": lambda: uncopied.write(view),
         "outlet.writelines: three buffers": lambda: direct_three.writelines(three),
         "transport.writelines: the same three": lambda: plain_three.writelines(three),
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 from relay.errors import FramingError
 from relay.wire.forwarding import ResponseForm
 from relay.wire.framing import (
+    WHOLE_CHUNK_HEADS,
     BodyDecoder,
     BodyEncoder,
     Buffer,
@@ -35,6 +36,7 @@ class ResponseStream:
 
     __slots__ = (
         "_carry",
+        "_chunks",
         "_decoder",
         "_encoder",
         "_ended",
@@ -61,25 +63,34 @@ class ResponseStream:
         self._carry = bytearray()
         self._ended = False
         self.consumed = 0
-        # Chunks that may pass with the upstream's own framing around them; see `receive`.
-        self._passing = (
-            decoder if isinstance(decoder, ChunkedDecoder) and encoder.chunked and inflater is None else None
-        )
+        # Chunked on both sides, nothing to inflate: then whole chunks may pass, see `passes`.
+        same = isinstance(decoder, ChunkedDecoder) and encoder.chunked and inflater is None
+        self._chunks = decoder if same and isinstance(decoder, ChunkedDecoder) else None
+        self._passing = same
 
     @property
     def complete(self) -> bool:
         return self._decoder.complete
 
+    def passes(self, data: Data, start: int, end: int) -> bool:
+        """True when these bytes may go out as they came, and count as received.
+
+        The usual read of a live stream is one whole chunk that ends with a frame. Its framing is
+        what the client needs: one buffer to send, 0.6 µs instead of 4 µs for `receive` and three.
+        """
+        size = end - start
+        if (
+            self._passing
+            and 8 < size < len(WHOLE_CHUNK_HEADS)
+            and data.startswith(WHOLE_CHUNK_HEADS[size], start, end)
+            and data.endswith(_FRAME_AND_CHUNK_END, start, end)
+        ):
+            self._scanner.frame_ended()
+            return True
+        return False
+
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> list[Buffer]:
         """Buffers to send now: whole frames in the client's framing, or nothing yet."""
-        # The usual read of a live stream is one chunk that ends with a frame. Its framing is
-        # already what the client needs: one slice instead of three buffers.
-        if self._passing is not None and not self._carry:
-            payload = self._passing.whole_chunk(data, start, end)
-            if payload and data.endswith(_FRAME_AND_CHUNK_END, payload, end):
-                self._scanner.frame_ended()
-                self.consumed = end
-                return [view[start:end]]
         spans: list[Span] = []
         self.consumed = self._decoder.receive(data, start, end, spans)
         out: list[Buffer] = []
@@ -92,6 +103,8 @@ class ResponseStream:
         out = self._encoder.encode(out)
         if self._decoder.complete:
             out += self._end()
+        if self._chunks is not None:
+            self._passing = self._chunks.between_chunks and not self._carry
         return out
 
     def receive_eof(self) -> list[Buffer]:

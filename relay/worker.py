@@ -15,15 +15,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import uvloop
 
 from relay.config import ListenAddress, Settings
 from relay.errors import UsageError
-from relay.net.exchange import Relay
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
+from relay.net.relay import Relay
 from relay.net.server import ClientConnection
 
 log = logging.getLogger("relay")
@@ -125,6 +124,7 @@ async def _serve(
     # What is there now lives as long as the process: full collections need not walk it.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
     ready()
     await stop.asked.wait()
     await _drain(relay, servers, stop)
@@ -161,7 +161,7 @@ async def _drain(relay: Relay, servers: list[asyncio.AbstractServer], stop: _Sto
     relay.draining = True
     for server in servers:
         server.close()
-    clients = cast(set[ClientConnection], relay.clients)
+    clients = relay.clients
     for client in [client for client in clients if not client.busy]:
         client.close()
     if clients:

@@ -5,7 +5,7 @@ waits for the head, and may do so a second time when a pooled connection turns o
 From the commit on only callbacks are at work. Each read of the upstream is written to the
 client before its callback returns, and a live stream holds no task.
 
-Whatever ends an exchange does so in one of four ways: ``_finish`` (the response is whole),
+Whatever ends an exchange does so in one of four ways: ``finished`` (the response is whole),
 ``_refuse`` (nothing was committed: an answer of our own), ``_cut`` (something was: the client must
 see that the rest is missing), ``client_left``.
 """
@@ -13,14 +13,8 @@ see that the rest is missing), ``client_left``.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
-from relay.config import Settings
 from relay.errors import (
     ClientError,
     ClientTimeout,
@@ -30,56 +24,20 @@ from relay.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from relay.net.deadline import Deadline
-from relay.net.hangup import Hangups
-from relay.net.outlet import Outlet
-from relay.net.pool import Pool
+from relay.net.download import Download
+from relay.net.relay import Client, Relay
 from relay.net.tunnel import Tunnel
 from relay.net.upload import Upload
 from relay.net.upstream import UpstreamConnection
-from relay.stream import ResponseStream, open_response
+from relay.stream import open_response
 from relay.wire import forwarding
 from relay.wire.forwarding import ResponseForm
-from relay.wire.framing import Buffer, Data, Header, Reframer
+from relay.wire.framing import Data
 from relay.wire.http1 import Inbound, Outbound, RequestHead, ResponseHead
 
 log = logging.getLogger("relay")
 
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
-_ids = itertools.count(1)
-
-
-@dataclass(slots=True)
-class Relay:
-    """What the exchanges of one worker share."""
-
-    loop: asyncio.AbstractEventLoop
-    settings: Settings
-    pool: Pool
-    hangups: Hangups
-    clients: set[object] = field(default_factory=set)
-    emptied: asyncio.Event = field(default_factory=asyncio.Event)
-    draining: bool = False
-    id_prefix: str = field(default_factory=lambda: os.urandom(6).hex())
-
-
-class Client(Protocol):
-    """The client's connection as an exchange sees it."""
-
-    outlet: Outlet
-    address: str | None
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def feed(self) -> None: ...
-
-    def rearm(self) -> None: ...
-
-    def ended(self, *, keep: bool, linger: bool) -> None: ...
-
-    def cut(self, *, reset: bool) -> None: ...
 
 
 class Stale(Exception):
@@ -93,15 +51,14 @@ class Exchange:
         "_answer",
         "_client",
         "_committed",
-        "_deadline",
         "_delimited",
+        "_download",
         "_head",
-        "_held",
         "_id",
         "_inbound",
+        "_keep",
         "_over",
         "_relay",
-        "_response",
         "_reusable",
         "_task",
         "_tunnel",
@@ -114,18 +71,17 @@ class Exchange:
         self._client = client
         self._inbound: Inbound | None = inbound
         self._head = head
-        self._id = f"{relay.id_prefix}-{next(_ids):x}"
+        self._id = next(relay.ids)
         self._upload = Upload(head, relay.settings.limits.replay)
-        self._response: Reframer | ResponseStream | None = None
+        self._download: Download | None = None
         self._upstream: UpstreamConnection | None = None
         self._tunnel: Tunnel | None = None
-        self._held: bytes | None = None
         self._committed = False
         self._delimited = True
+        self._keep = False
         self._reusable = False
         self._over = False
-        self._deadline = Deadline(relay.loop, self._upstream_silent)
-        self._answer: asyncio.Future[None] = relay.loop.create_future()
+        self._answer: asyncio.Future[None] | None = None
         self._task = relay.loop.create_task(self._conduct())
 
     # The conductor.
@@ -156,20 +112,14 @@ class Exchange:
         upstream.begin(self, codec, self._head.method)
         self._upstream = upstream
         self._answer = self._relay.loop.create_future()
-        self._upload.begin(upstream.outlet, self._request_head(codec), keep=upstream.reused)
-        self._deadline.start(self._relay.settings.timeouts.head)
+        head = forwarding.write_request(
+            codec, self._head, self._relay.settings.upstream, client=self._client.address, scheme=b"http"
+        )
+        self._upload.begin(upstream.outlet, head, keep=upstream.reused)
+        upstream.deadline.start(self._relay.settings.timeouts.head)
         self._client.feed()  # body bytes that came early leave together with the head
         self._upload.flush()
         await self._answer
-
-    def _request_head(self, codec: Outbound) -> bytes:
-        upstream = self._relay.settings.upstream
-        head = self._head
-        target = head.target if head.target == b"*" else upstream.base_path.encode() + head.target
-        headers = forwarding.request_headers(
-            head, host=upstream.origin.authority.encode(), client=self._client.address, scheme=b"http"
-        )
-        return codec.request(head.method, target, headers, has_body=head.has_body)
 
     # From the client's connection.
 
@@ -190,8 +140,8 @@ class Exchange:
         except FramingError as error:
             self.fail(ClientError(f"malformed request body: {error}"))
             return end
-        if self._response is None:
-            self._deadline.touch()
+        if self._download is None:
+            upstream.deadline.touch()
         if upstream.outlet.full:
             self._client.pause()
         self._client.rearm()
@@ -199,11 +149,10 @@ class Exchange:
 
     def client_drained(self) -> None:
         """The client has taken all that waited for it."""
-        upstream = self._upstream
-        if upstream is not None:
-            upstream.resume()
-            if self._committed and self._tunnel is None:
-                self._deadline.start(self._relay.settings.timeouts.idle)
+        if self._download is not None:
+            self._download.resume()
+        elif self._upstream is not None:
+            self._upstream.resume()
 
     def client_ended(self) -> bool:
         """The client closed its half; True when that is not the end of it (a tunnel)."""
@@ -234,77 +183,59 @@ class Exchange:
         self, head: ResponseHead, data: Data, view: memoryview, start: int, end: int
     ) -> None:
         """The final head, and what came in the same read after it."""
-        if head.status == 101:
-            self._switch(head, view[start:end])
+        if head.status == 101 and self._head.upgrade is None:
+            self.fail(UpstreamError("the upstream switched protocols unasked"))
             return
+        if head.status == 101:
+            self._switch(head, data, view, start, end)
+            return
+        upstream = self._upstream
+        assert upstream is not None
+        settings = self._relay.settings
         form = ResponseForm.decide(self._head, head)
-        self._response = open_response(form, head.body_decoder(), self._relay.settings.limits.frame)
-        self._held = self._response_head(head, form)
         self._delimited = form.delimited
         self._reusable = head.keep_alive and not head.until_close
-        self._deadline.start(self._relay.settings.timeouts.idle)
-        self.response_bytes(data, view, start, end)
+        machine = open_response(form, head.body_decoder(), settings.limits.frame)
+        raw = self._response_head(head, form)
+        download = Download(
+            self, upstream, self._client.outlet, machine, head=raw, idle=settings.timeouts.idle
+        )
+        self._download = download
+        upstream.sink = download.receive
+        download.receive(data, view, start, end)
         # An event stream's head waits for the first frame, so that both leave in one write and a stream
         # that dies at once can still be answered with its true status. The answer to a GET does not wait:
         # for a browser's EventSource the head is an event of its own (`onopen`), and streams of
         # notifications may be silent for minutes.
-        if self._held is not None and not (form.framed and self._head.method != b"GET"):
-            self._commit([])
-
-    def response_bytes(self, data: Data, view: memoryview, start: int, end: int) -> None:
-        """The hot path: one read in, one write out."""
-        if self._tunnel is not None:
-            self._tunnel.upstream_bytes(view[start:end])
-            return
-        response = self._response
-        assert response is not None
-        try:
-            out = response.receive(data, view, start, end)
-        except FramingError as error:
-            self.fail(UpstreamError(f"the upstream sent a malformed response body: {error}"))
-            return
-        outlet = self._client.outlet
-        if self._held is not None:
-            if out or response.complete:
-                self._commit(out)
-        elif out:
-            outlet.writelines(out)
-        if response.complete:
-            self._finish(reusable=self._reusable and response.consumed == end)
-        elif outlet.full:
-            self._hold_upstream()
-        else:
-            self._deadline.touch()
-
-    def response_failed(self, error: RelayError) -> None:
-        self.fail(error)
+        if not self._over and not (form.framed and self._head.method != b"GET"):
+            download.release_head()
 
     def upstream_ended(self) -> None:
         """The upstream closed its half of the connection."""
         if self._tunnel is not None:
             self._tunnel.upstream_ended()
-        elif self._response is None:
+        elif self._download is None:
             self._lost_before_head()
         else:
-            try:
-                out = self._response.receive_eof()
-            except FramingError as error:
-                self.fail(UpstreamClosed(f"the upstream closed the connection early: {error}"))
-                return
-            if self._held is not None:
-                self._commit(out)
-            else:
-                self._client.outlet.writelines(out)
-            self._finish(reusable=False)
+            self._download.receive_eof()
 
     def upstream_lost(self, error: Exception | None) -> None:
         """The upstream's connection broke, or was closed after its end was seen."""
         if self._tunnel is not None:
             self._cut(UpstreamClosed("the upstream closed the connection"))
-        elif self._response is None:
+        elif self._download is None:
             self._lost_before_head()
         else:
             self.fail(UpstreamClosed(f"the upstream broke the connection: {error or 'closed'}"))
+
+    def upstream_silent(self) -> None:
+        if self._download is None:
+            seconds = self._relay.settings.timeouts.head
+            error = UpstreamTimeout(f"the upstream sent no response head within {seconds:g} s")
+        else:
+            seconds = self._relay.settings.timeouts.idle
+            error = UpstreamTimeout(f"the upstream sent nothing for {seconds:g} s")
+        self.fail(error)
 
     def upstream_drained(self) -> None:
         """The upstream has taken all of the request that waited for it."""
@@ -315,31 +246,14 @@ class Exchange:
 
     def _response_head(self, head: ResponseHead, form: ResponseForm) -> bytes:
         headers = forwarding.response_headers(head, form)
-        headers.extend(self._own_headers(headers))
-        if not self._upload.complete or self._relay.draining:
+        headers.extend(self._relay.own_headers(self._id, headers))
+        self._keep = self._upload.complete and self._head.keep_alive and not self._relay.draining
+        if not self._keep:
             headers.append((b"connection", b"close"))
         assert self._inbound is not None
         return self._inbound.response(head.status, head.reason, headers)
 
-    def _own_headers(self, headers: Sequence[Header]) -> list[Header]:
-        own = [
-            (b"x-relay-id", self._id.encode()),
-            (b"x-relay-upstream", str(self._relay.settings.upstream.origin).encode()),
-        ]
-        if not any(name.lower() == b"x-request-id" for name, _ in headers):
-            own.append((b"x-request-id", self._id.encode()))
-        return own
-
-    def _commit(self, out: Sequence[Buffer]) -> None:
-        """Send the head with the first of the body: from here on there is no second attempt."""
-        assert self._held is not None
-        self._client.outlet.writelines([self._held, *out])
-        self._held = self._inbound = None
-        self._upload.forget()
-        self._committed = True
-        self._resolve()
-
-    def _switch(self, head: ResponseHead, rest: memoryview) -> None:
+    def _switch(self, head: ResponseHead, data: Data, view: memoryview, start: int, end: int) -> None:
         """``101``: from here on both connections are one pipe."""
         upstream = self._upstream
         assert upstream is not None
@@ -347,34 +261,43 @@ class Exchange:
         headers = forwarding.response_headers(head)
         headers += [(b"connection", b"Upgrade"), (b"upgrade", self._head.upgrade or b"")]
         self._client.outlet.write(self._inbound.informational(101, head.reason, headers))
-        self._deadline.stop()
+        upstream.deadline.stop()
         self._tunnel = Tunnel(self._client, upstream)
+        upstream.sink = self._tunnel.upstream_bytes
         self._inbound = None
         self._committed = True
         self._delimited = False
         self._client.rearm()
-        if rest:
-            self._tunnel.upstream_bytes(rest)
+        if start < end:
+            self._tunnel.upstream_bytes(data, view, start, end)
         self._resolve()
         self._client.feed()
 
-    # Pressure.
+    # From the download.
 
-    def _hold_upstream(self) -> None:
-        """The client does not keep up. The idle limit measures the upstream only, so it rests."""
-        assert self._upstream is not None
-        self._upstream.pause()
-        self._deadline.stop()
+    def committed(self) -> None:
+        """The head has left with the first of the body: from here on there is no second attempt."""
+        self._inbound = None
+        self._upload.forget()
+        self._committed = True
+        self._resolve()
+
+    def held_up(self) -> None:
+        """The client does not take what was sent to it."""
         self._client.rearm()
 
-    def _upstream_silent(self) -> None:
-        if self._response is None:
-            seconds = self._relay.settings.timeouts.head
-            error = UpstreamTimeout(f"the upstream sent no response head within {seconds:g} s")
+    def finished(self, *, exact: bool) -> None:
+        """The response is whole; ``exact`` when nothing came after it."""
+        upstream, self._upstream = self._upstream, None
+        if upstream is None:
+            return
+        whole = self._upload.complete
+        if exact and self._reusable and whole and not upstream.outlet.full:
+            self._relay.pool.release(upstream)
         else:
-            seconds = self._relay.settings.timeouts.idle
-            error = UpstreamTimeout(f"the upstream sent nothing for {seconds:g} s")
-        self.fail(error)
+            upstream.abort()
+        self._close()
+        self._client.ended(keep=self._keep and not self._relay.draining, linger=not whole)
 
     # Ends.
 
@@ -387,25 +310,10 @@ class Exchange:
             upstream.abort()
             self._upload.stop()
             self._upstream = None
-            if not self._answer.done():
+            if self._answer is not None and not self._answer.done():
                 self._answer.set_exception(Stale())
         else:
             self._refuse(UpstreamClosed("the upstream closed the connection before it sent a response"))
-
-    def _finish(self, *, reusable: bool) -> None:
-        """The response is whole."""
-        if self._over:
-            return
-        upstream, self._upstream = self._upstream, None
-        assert upstream is not None
-        whole = self._upload.complete
-        if reusable and whole and not upstream.outlet.full:
-            self._relay.pool.release(upstream)
-        else:
-            upstream.abort()
-        self._close()
-        keep = whole and self._head.keep_alive and self._delimited and not self._relay.draining
-        self._client.ended(keep=keep, linger=not whole)
 
     def _refuse(self, error: RelayError) -> None:
         """Nothing was committed: the answer is ours."""
@@ -416,7 +324,7 @@ class Exchange:
         self._report(error)
         keep = whole and self._head.keep_alive and not self._relay.draining
         if inbound is not None:
-            own = [*self._own_headers([]), *([] if keep else [(b"connection", b"close")])]
+            own = [*self._relay.own_headers(self._id), *([] if keep else [(b"connection", b"close")])]
             out = forwarding.error_response(inbound, error, own, body=self._head.method != b"HEAD")
             self._client.outlet.write(out)
         self._client.ended(keep=keep, linger=not whole)
@@ -432,17 +340,16 @@ class Exchange:
     def _close(self) -> None:
         """Let go of everything but the client."""
         self._over = True
-        self._deadline.close()
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
         elif not self._committed and asyncio.current_task(self._relay.loop) is not self._task:
             self._task.cancel()  # it was dialling
-        self._held = self._inbound = None
+        self._inbound = None
         self._resolve()
 
     def _resolve(self) -> None:
-        if not self._answer.done():
+        if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
 
     def _report(self, error: RelayError) -> None:

@@ -15,8 +15,9 @@ import logging
 
 from relay.errors import ClientError, ClientTimeout, RelayError
 from relay.net.deadline import Deadline
-from relay.net.exchange import Exchange, Relay
+from relay.net.exchange import Exchange
 from relay.net.peer import READ_DATA, READ_SIZE, READ_VIEW, Peer
+from relay.net.relay import Relay
 from relay.wire import forwarding
 from relay.wire.framing import Data
 from relay.wire.http1 import HeadReader, Inbound

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from relay.net.outlet import Outlet
+from relay.wire.framing import Data
 
 
 class End(Protocol):
@@ -33,8 +34,8 @@ class Tunnel:
     def client_bytes(self, view: memoryview) -> None:
         self._pass(view, self._client, self._upstream)
 
-    def upstream_bytes(self, view: memoryview) -> None:
-        self._pass(view, self._upstream, self._client)
+    def upstream_bytes(self, data: Data, view: memoryview, start: int, end: int) -> None:
+        self._pass(view[start:end], self._upstream, self._client)
 
     def client_ended(self) -> None:
         self._end(self._client, self._upstream)

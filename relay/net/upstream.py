@@ -2,25 +2,29 @@
 
 The connection itself knows only whether somebody listens. Without a listener it is idle, and an
 idle connection that receives anything, be it bytes or an end, is dead. With one, the response
-head is gathered here (1xx heads on the way), and what follows goes to the listener as it comes.
+head is gathered here (1xx heads on the way), and what follows goes to the listener's sink.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from relay.config import Limits, Origin
 from relay.errors import RelayError, UpstreamError
+from relay.net.deadline import Deadline
 from relay.net.peer import READ_DATA, READ_VIEW, Peer
 from relay.wire.framing import Data
 from relay.wire.http1 import HeadReader, Outbound, ResponseHead
 
 # Offset of tcpi_bytes_acked in struct tcp_info (linux/tcp.h, since 4.1).
 _BYTES_ACKED = 120
+
+
+Sink = Callable[[Data, memoryview, int, int], None]
+"""Takes what follows the response head: the read buffer, a view of it, and the range that is new."""
 
 
 class Listener(Protocol):
@@ -32,15 +36,15 @@ class Listener(Protocol):
         self, head: ResponseHead, data: Data, view: memoryview, start: int, end: int
     ) -> None: ...
 
-    def response_bytes(self, data: Data, view: memoryview, start: int, end: int) -> None: ...
-
-    def response_failed(self, error: RelayError) -> None: ...
+    def fail(self, error: RelayError) -> None: ...
 
     def upstream_ended(self) -> None: ...
 
     def upstream_lost(self, error: Exception | None) -> None: ...
 
     def upstream_drained(self) -> None: ...
+
+    def upstream_silent(self) -> None: ...
 
 
 class UpstreamConnection(Peer):
@@ -54,11 +58,14 @@ class UpstreamConnection(Peer):
         "_listener",
         "_lost",
         "_method",
+        "_socket",
         "answered",
         "closed",
+        "deadline",
         "idle_since",
         "origin",
         "reused",
+        "sink",
     )
 
     def __init__(
@@ -74,6 +81,8 @@ class UpstreamConnection(Peer):
         self.answered = False
         self.closed = False
         self.idle_since = 0.0
+        self.deadline = Deadline(loop, self._silent)
+        self.sink: Sink | None = None
         self._limits = limits
         self._lost = lost
         self._listener: Listener | None = None
@@ -97,12 +106,15 @@ class UpstreamConnection(Peer):
         self._listener = None
         self._heads = None
         self._codec = None
+        self.sink = None
+        self.deadline.stop()
 
     def abort(self) -> None:
         """Close at once; nobody hears of it any more."""
         self.end()
         if not self.closed:
             self.closed = True
+            self.deadline.close()
             self.outlet.abort()
 
     @property
@@ -111,8 +123,7 @@ class UpstreamConnection(Peer):
         if self.closed or self.transport.is_closing():
             return False
         try:
-            with _borrowed(self.fd) as sock:
-                sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:
@@ -129,14 +140,18 @@ class UpstreamConnection(Peer):
 
     # Called by the loop.
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # A second handle on the transport's descriptor, for the calls that transports do not have.
+        self._socket = socket.socket(fileno=self.fd)
+
     def buffer_updated(self, nbytes: int) -> None:
-        listener = self._listener
-        if listener is None:
+        if self.sink is not None:
+            self.sink(READ_DATA, READ_VIEW, 0, nbytes)
+        elif self._listener is None or self._heads is None:
             self.abort()
-        elif self._heads is None:
-            listener.response_bytes(READ_DATA, READ_VIEW, 0, nbytes)
         else:
-            self._receive_head(listener, self._heads, nbytes)
+            self._receive_head(self._listener, self._heads, nbytes)
 
     def eof_received(self) -> bool:
         if self._listener is None:
@@ -147,15 +162,22 @@ class UpstreamConnection(Peer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         listener, self._listener = self._listener, None
+        self.sink = None
         if listener is not None:
             listener.upstream_lost(exc)
         self.closed = True
+        self.deadline.close()
         self.outlet.detach()
+        self._socket.detach()
         self._lost(self)
 
     def drained(self) -> None:
         if self._listener is not None:
             self._listener.upstream_drained()
+
+    def _silent(self) -> None:
+        if self._listener is not None:
+            self._listener.upstream_silent()
 
     def _receive_head(self, listener: Listener, heads: HeadReader, nbytes: int) -> None:
         self.answered = True
@@ -173,28 +195,14 @@ class UpstreamConnection(Peer):
                     return
                 listener.informational(head)
         except RelayError as error:
-            listener.response_failed(error)
+            listener.fail(error)
 
     def _bytes_acked(self) -> int:
         """Bytes of ours that the peer's system has acknowledged so far; -1 where nothing tells."""
         if self.origin.path is not None or self.origin.tls:
             return -1
         try:
-            with _borrowed(self.fd) as sock:
-                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
         except OSError:
             return -1
         return int.from_bytes(info[_BYTES_ACKED:], "little") if len(info) == _BYTES_ACKED + 8 else -1
-
-
-@contextlib.contextmanager
-def _borrowed(fd: int) -> Iterator[socket.socket]:
-    """A socket object for one call on a descriptor that the transport owns.
-
-    The family is not looked at by what is called here; naming one spares three system calls.
-    """
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
-    try:
-        yield sock
-    finally:
-        sock.detach()

@@ -7,12 +7,20 @@ the hop-by-hop ones, those that ``Connection`` nominates, and ``Proxy`` (CVE-201
 from __future__ import annotations
 
 import http
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay.errors import RelayError, document
+from relay.config import Upstream
+from relay.errors import ClientError, RelayError, document
 from relay.wire.framing import Header
-from relay.wire.http1 import Inbound, RequestHead, ResponseHead
+from relay.wire.http1 import (
+    Inbound,
+    Outbound,
+    RequestHead,
+    ResponseHead,
+    connection_options,
+    has_dot_segments,
+)
 from relay.wire.inflate import CODINGS
 
 VIA = b"1.1 relay"
@@ -39,9 +47,20 @@ def is_completion(head: RequestHead) -> bool:
     return head.method == b"POST" and (path in COMPLETIONS or b"/v1" + path in COMPLETIONS)
 
 
+def write_request(
+    codec: Outbound, head: RequestHead, upstream: Upstream, *, client: str | None, scheme: bytes
+) -> bytes:
+    """The client's request as the upstream gets it; ClientError if its path could leave the base path."""
+    if upstream.base_path and has_dot_segments(head.target):
+        raise ClientError(f"a path with dot segments is not served under {upstream.base_path}")
+    target = head.target if head.target == b"*" else upstream.base_path.encode() + head.target
+    host = upstream.origin.authority.encode()
+    return codec.request(head.method, target, request_headers(head, host=host, client=client, scheme=scheme))
+
+
 def request_headers(head: RequestHead, *, host: bytes, client: str | None, scheme: bytes) -> list[Header]:
     """Fields for the upstream; ``client`` is the peer's address, None on a UNIX socket."""
-    dropped = _HOP_BY_HOP | _nominated(head.headers) | {b"host"}
+    dropped = _HOP_BY_HOP | {b"host"} | (connection_options(head.headers) - _NOT_NOMINATED)
     own_encoding = is_completion(head) or b"text/event-stream" in _value(head.headers, b"accept").lower()
     headers: list[Header] = [(b"Host", host)]
     merged: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"via": []}
@@ -108,7 +127,7 @@ def response_headers(head: ResponseHead, form: ResponseForm | None = None) -> li
 
     Without a form it is a head that has no body (1xx).
     """
-    dropped = _HOP_BY_HOP | _nominated(head.headers)
+    dropped = _HOP_BY_HOP | (connection_options(head.headers) - _NOT_NOMINATED)
     if form is not None and form.event_stream:
         dropped |= _EVENT_STREAM_OWN | ({b"content-encoding"} if form.coding else set())
     elif head.status == 204 or form is None:
@@ -143,14 +162,6 @@ def _connection_headers(head: RequestHead) -> list[Header]:
     if b"trailers" in _value(head.headers, b"te").lower():
         return [(b"connection", b"TE"), (b"te", b"trailers")]
     return []
-
-
-def _nominated(headers: Iterable[Header]) -> set[bytes]:
-    names: set[bytes] = set()
-    for name, value in headers:
-        if name.lower() == b"connection":
-            names.update(option.strip().lower() for option in value.split(b","))
-    return names - _NOT_NOMINATED
 
 
 def _value(headers: Sequence[Header], wanted: bytes) -> bytes:

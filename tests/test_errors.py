@@ -1,0 +1,77 @@
+"""Errors: the table at the top of the module is what the classes say."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+
+from relay import errors
+from relay.errors import (
+    ClientError,
+    ClientTimeout,
+    FramingError,
+    HeadTooLarge,
+    RelayError,
+    ShuttingDown,
+    UpstreamClosed,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    UsageError,
+    VersionNotSupported,
+    document,
+)
+
+TABLE: list[tuple[type[RelayError], type[RelayError], int, str]] = [
+    (ClientError, RelayError, 400, "CD"),
+    (HeadTooLarge, ClientError, 431, "CD"),
+    (VersionNotSupported, ClientError, 505, "CD"),
+    (ClientTimeout, ClientError, 408, "CD"),
+    (UpstreamError, RelayError, 502, "UP"),
+    (UpstreamUnreachable, UpstreamError, 503, "UF"),
+    (UpstreamTimeout, UpstreamError, 504, "UT"),
+    (UpstreamClosed, UpstreamError, 502, "UR"),
+    (ShuttingDown, RelayError, 503, "DR"),
+]
+
+
+@pytest.mark.parametrize(("error", "parent", "status", "end"), TABLE)
+def test_an_error_says_whose_fault_it_is_its_status_and_its_end_code(
+    error: type[RelayError], parent: type[RelayError], status: int, end: str
+) -> None:
+    assert error.__bases__ == (parent,)
+    assert (error.status, error.end) == (status, end)
+
+
+def error_classes() -> set[type[Exception]]:
+    members = vars(errors).values()
+    return {one for one in members if inspect.isclass(one) and issubclass(one, Exception)}
+
+
+def test_every_error_is_in_this_table_and_in_the_docstring() -> None:
+    assert error_classes() == {UsageError, FramingError, RelayError, *[row[0] for row in TABLE]}
+    assert all(one.__name__ in (errors.__doc__ or "") for one in error_classes())
+
+
+def test_codes_tell_errors_apart() -> None:
+    codes = [row[0].code for row in TABLE]
+    assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize("error", [UsageError, FramingError])
+def test_what_is_no_answer_to_a_request_is_no_relay_error(error: type[Exception]) -> None:
+    assert not issubclass(error, RelayError)
+
+
+@pytest.mark.parametrize("error", [row[0] for row in TABLE])
+@pytest.mark.parametrize("message", ["what happened", 'quotes " and \\ and \x1b', "é 😀", ""])
+def test_the_document_has_the_shape_that_both_families_of_sdk_read(
+    error: type[RelayError], message: str
+) -> None:
+    said = json.loads(document(error(message)))
+    assert said == {
+        "type": "error",
+        "error": {"type": error.type, "code": error.code, "message": message, "param": None},
+    }
