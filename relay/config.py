@@ -6,12 +6,15 @@ that runs changes a setting. Bad text is a ``UsageError`` that says what was exp
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from relay.errors import UsageError
 
+_NAME = r"[A-Za-z0-9._-]+"
+_V6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -27,10 +30,10 @@ class ListenAddress:
     def parse(cls, text: str) -> ListenAddress:
         if text.startswith("unix:"):
             return cls(path=_socket_path(text))
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:/\s]*)):(\d{1,5})", text)
+        match = re.fullmatch(rf"(?:\[({_V6})\]|({_NAME})?):([0-9]{{1,5}})", text)
         if match is None or int(match[3]) > 65535:
             raise UsageError(f"listen address {text!r}: expected host:port, [::1]:port or unix:/path.sock")
-        return cls(host=match[1] or match[2], port=int(match[3]))
+        return cls(host=match[1] or match[2] or "", port=int(match[3]))
 
     def __str__(self) -> str:
         if self.path is not None:
@@ -84,7 +87,7 @@ class Upstream:
             host = (url.hostname or "").encode("idna").decode() if url.hostname else ""
         except ValueError as error:
             raise UsageError(f"upstream {text!r}: {error}") from error
-        if url.scheme not in ("http", "https") or not host or port == 0:
+        if url.scheme not in ("http", "https") or not re.fullmatch(f"{_NAME}|{_V6}", host) or port == 0:
             raise UsageError(
                 f"upstream {text!r}: expected http://host[:port][/base], https://… or unix:/path.sock"
             )
@@ -139,7 +142,7 @@ class Settings:
 
 def seconds(text: str) -> float:
     """Read a duration with its unit: ``250ms``, ``5s``, ``2m``, ``1h``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", text)
     if match is None:
         raise UsageError(f"duration {text!r}: expected a number with its unit, such as 30s, 250ms or 2m")
     return float(match[1]) * _SECONDS[match[2]]
@@ -147,6 +150,8 @@ def seconds(text: str) -> float:
 
 def _socket_path(text: str) -> str:
     path = text.removeprefix("unix:")
-    if not path or len(path.encode()) > 107:  # sun_path holds 108 bytes with its NUL
+    if not path.isprintable():
+        raise UsageError(f"{text!r}: expected a path of printable characters")
+    if not path or len(os.fsencode(path)) > 107:  # sun_path holds 108 bytes with its NUL
         raise UsageError(f"{text!r}: expected unix:/path.sock of at most 107 bytes")
     return path

@@ -18,6 +18,8 @@ Foreign errors (h11, TLS, the operating system) become one of these where they e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 
@@ -26,7 +28,12 @@ class UsageError(Exception):
 
 
 class FramingError(Exception):
-    """Bytes that are no legal body framing (RFC 9112 §6, §7) or no legal event stream."""
+    """Bytes that are no legal body framing (RFC 9112 §6, §7) or no legal event stream.
+
+    ``before`` holds what was legal in the same read, ready to be sent.
+    """
+
+    before: Sequence[bytes | bytearray | memoryview] = ()
 
 
 class RelayError(Exception):

@@ -92,14 +92,14 @@ class ResponseStream:
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> list[Buffer]:
         """Buffers to send now: whole frames in the client's framing, or nothing yet."""
         spans: list[Span] = []
-        self.consumed = self._decoder.receive(data, start, end, spans)
         out: list[Buffer] = []
-        for a, b in spans:
-            if self._inflater is None:
-                self._take(data, view, a, b, out)
-            else:
-                plain = self._inflater.receive(view[a:b])
-                self._take(plain, memoryview(plain), 0, len(plain), out)
+        try:
+            self.consumed = self._decoder.receive(data, start, end, spans)
+        except FramingError as error:
+            self._take_all(data, view, spans, out)
+            error.before = self._encoder.encode(out)
+            raise
+        self._take_all(data, view, spans, out)
         out = self._encoder.encode(out)
         if self._decoder.complete:
             out += self._end()
@@ -111,6 +111,14 @@ class ResponseStream:
         """The upstream closed; returns what ends the body, or raises FramingError if it is cut."""
         self._decoder.receive_eof()
         return self._end()
+
+    def _take_all(self, data: Data, view: memoryview, spans: list[Span], out: list[Buffer]) -> None:
+        for start, end in spans:
+            if self._inflater is None:
+                self._take(data, view, start, end, out)
+            else:
+                plain = self._inflater.receive(view[start:end])
+                self._take(plain, memoryview(plain), 0, len(plain), out)
 
     def _take(self, data: Data, view: memoryview, start: int, end: int, out: list[Buffer]) -> None:
         """Move whole frames to ``out``, the unfinished rest to the carry."""

@@ -18,16 +18,15 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
-from relay.config import ListenAddress, Settings
+from relay.config import Settings
 from relay.errors import UsageError
+from relay.listen import BACKLOG
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
 from relay.net.relay import Relay
 from relay.net.server import ClientConnection
 
 log = logging.getLogger("relay")
-
-BACKLOG = 1024
 
 
 def run(
@@ -54,61 +53,6 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def bind(address: ListenAddress, *, shared: bool) -> socket.socket:
-    """A bound socket; ``shared`` lets several workers have one each on the same port."""
-    try:
-        if address.path is not None:
-            return _bind_unix(address.path)
-        family, _, _, _, where = socket.getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.bind(where)
-            sock.listen(BACKLOG)
-        except OSError:
-            sock.close()
-            raise
-        return sock
-    except socket.gaierror as error:
-        raise UsageError(f"cannot listen on {address}: the host is unknown ({error.strerror})") from error
-    except OSError as error:
-        hint = "; another process has it, choose another with --listen" if error.errno == 98 else ""
-        raise UsageError(f"cannot listen on {address}: {error.strerror}{hint}") from error
-
-
-def _bind_unix(path: str) -> socket.socket:
-    """A UNIX socket; a file that nobody listens on any more is replaced."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        try:
-            sock.bind(path)
-        except OSError:
-            if not _is_dead_socket(path):
-                raise
-            os.unlink(path)
-            sock.bind(path)
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_dead_socket(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-    return False
 
 
 async def _serve(

@@ -24,7 +24,7 @@ LAYERS: dict[str, str] = {
     "net": "net net.outlet net.deadline net.hangup net.peer net.upstream net.dial net.pool net.relay "
     "net.tunnel net.upload net.download net.exchange net.server",
     "fake": "fake.*",
-    "process": "worker supervisor cli.* __main__",
+    "process": "listen worker supervisor cli.* __main__",
 }
 BELOW_THE_LINE = ("ground", "wire", "core")
 IMPURE = {"asyncio", "uvloop", "socket", "ssl", "time", "random", "threading", "logging"}
@@ -213,12 +213,7 @@ def is_print(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
 
 
-def with_xfail(module: str, reason: str) -> list[object]:
-    mark = pytest.mark.xfail(strict=True, reason=reason)
-    return [pytest.param(name, marks=[mark] if name == module else []) for name in MODULES]
-
-
-@pytest.mark.parametrize("module", with_xfail("fake.server", "it announces itself; the command should"))
+@every_module
 def test_only_the_command_line_and_the_processes_print(module: str) -> None:
     if module.split(".")[0] not in MAY_PRINT:
         assert not any(map(is_print, ast.walk(ast.parse(MODULES[module].read_text()))))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import sys
 
 from relay.config import ListenAddress
 from relay.errors import UsageError
 from relay.fake.text import DEFAULT_DELTAS, MAX_DELTAS
+from relay.listen import bind, bound_url, unlinked_at_end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,5 +46,20 @@ def run(args: argparse.Namespace) -> int:
     from relay.fake import server
     from relay.fake.connection import Pace
 
-    server.run(addresses, Pace(args.rate, args.deltas))
+    pace = Pace(args.rate, args.deltas)
+    speed = f"{pace.rate:g} deltas/s" if pace.rate else "as fast as possible"
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(bind(address)) for address in addresses]
+        held.enter_context(unlinked_at_end(addresses))
+
+        def announce() -> None:
+            for address, sock in zip(addresses, sockets, strict=True):
+                where = bound_url(address, sock)
+                print(
+                    f"relay fake: listening on {where} (chat, messages, responses), {speed}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        server.run(sockets, pace, announce)
     return 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
-import os
 import socket
 import sys
 import time
@@ -14,6 +12,7 @@ from collections.abc import Callable, Sequence
 from relay import __version__
 from relay.config import ListenAddress, Settings, Upstream, seconds
 from relay.errors import UsageError
+from relay.listen import bind_each, bound_url, unlinked_at_end
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,22 +49,17 @@ def run(args: argparse.Namespace) -> int:
 
     tls = worker.tls_context(settings)
     _resolve(settings)
-    sockets = [_bind_all(address, settings.workers) for address in settings.listen]
-    per_worker = [[of_address[index] for of_address in sockets] for index in range(settings.workers)]
-    ready = _announcement(settings, per_worker[0], started)
+    sockets = [bind_each(address, settings.workers) for address in settings.listen]
+    with unlinked_at_end(settings.listen):
+        per_worker = [[of_address[index] for of_address in sockets] for index in range(settings.workers)]
+        ready = _announcement(settings, per_worker[0], started)
 
-    def work(own: Sequence[socket.socket], ready: Callable[[], None]) -> int:
-        return worker.run(settings, own, ready, tls)
+        def work(own: Sequence[socket.socket], ready: Callable[[], None]) -> int:
+            return worker.run(settings, own, ready, tls)
 
-    try:
         if settings.workers == 1:
             return work(per_worker[0], ready)
         return supervisor.supervise(per_worker, work, ready)
-    finally:
-        for address in settings.listen:
-            if address.path is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(address.path)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -91,25 +85,10 @@ def _resolve(settings: Settings) -> None:
             ) from error
 
 
-def _bind_all(address: ListenAddress, workers: int) -> list[socket.socket]:
-    """A socket for each worker. UNIX sockets know no SO_REUSEPORT: there all accept from one."""
-    from relay.worker import bind
-
-    if workers == 1 or address.path is not None:
-        return [bind(address, shared=False)] * workers
-    # Without SO_REUSEPORT a port that another relay holds is refused, as it must be.
-    with bind(address, shared=False) as probe:
-        port = int(probe.getsockname()[1])
-    taken = ListenAddress(address.host, port)
-    return [bind(taken, shared=True) for _ in range(workers)]
-
-
 def _announcement(settings: Settings, sockets: Sequence[socket.socket], started: float) -> Callable[[], None]:
     def announce() -> None:
         for address, sock in zip(settings.listen, sockets, strict=True):
-            port = address.port if address.path is not None else int(sock.getsockname()[1])
-            where = ListenAddress(address.host, port, address.path)
-            print(f"relay {__version__} listening on {where.url}", file=sys.stderr)
+            print(f"relay {__version__} listening on {bound_url(address, sock)}", file=sys.stderr)
         workers = f", {settings.workers} workers" if settings.workers > 1 else ""
         print(f"forwarding to {settings.upstream}{workers}", file=sys.stderr)
         took = time.monotonic() - started

@@ -109,7 +109,11 @@ def _generate(call: Call, request: Request) -> Reply:
     identity = (b"request-id" if call.is_anthropic else b"x-request-id", _request_id(call))
     if not request.stream:
         return Reply(200, request.document(call.unique, call.created), [_JSON, identity])
-    headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), identity]
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        identity,
+    ]
     return Reply(200, request.frames(call.unique, call.created), headers)
 
 

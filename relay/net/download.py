@@ -49,6 +49,7 @@ class Download:
         self._machine = machine
         self._held: bytes | None = head
         self._idle = idle
+        upstream.sink = self.receive
         upstream.deadline.start(idle)
 
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> None:
@@ -60,6 +61,7 @@ class Download:
             try:
                 self._send(machine.receive(data, view, start, end))
             except FramingError as error:
+                self._send(error.before)
                 self._owner.fail(UpstreamError(f"the upstream sent a malformed response body: {error}"))
                 return
             if machine.complete:

@@ -17,7 +17,6 @@ import logging
 
 from relay.errors import (
     ClientError,
-    ClientTimeout,
     FramingError,
     RelayError,
     UpstreamClosed,
@@ -25,7 +24,7 @@ from relay.errors import (
     UpstreamTimeout,
 )
 from relay.net.download import Download
-from relay.net.relay import Client, Relay
+from relay.net.relay import Client, Relay, report
 from relay.net.tunnel import Tunnel
 from relay.net.upload import Upload
 from relay.net.upstream import UpstreamConnection
@@ -36,8 +35,6 @@ from relay.wire.framing import Data
 from relay.wire.http1 import Inbound, Outbound, RequestHead, ResponseHead
 
 log = logging.getLogger("relay")
-
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
 class Stale(Exception):
@@ -183,14 +180,10 @@ class Exchange:
         self, head: ResponseHead, data: Data, view: memoryview, start: int, end: int
     ) -> None:
         """The final head, and what came in the same read after it."""
-        if head.status == 101 and self._head.upgrade is None:
-            self.fail(UpstreamError("the upstream switched protocols unasked"))
-            return
         if head.status == 101:
             self._switch(head, data, view, start, end)
             return
-        upstream = self._upstream
-        assert upstream is not None
+        assert self._upstream is not None
         settings = self._relay.settings
         form = ResponseForm.decide(self._head, head)
         self._delimited = form.delimited
@@ -198,15 +191,13 @@ class Exchange:
         machine = open_response(form, head.body_decoder(), settings.limits.frame)
         raw = self._response_head(head, form)
         download = Download(
-            self, upstream, self._client.outlet, machine, head=raw, idle=settings.timeouts.idle
+            self, self._upstream, self._client.outlet, machine, head=raw, idle=settings.timeouts.idle
         )
         self._download = download
-        upstream.sink = download.receive
         download.receive(data, view, start, end)
         # An event stream's head waits for the first frame, so that both leave in one write and a stream
-        # that dies at once can still be answered with its true status. The answer to a GET does not wait:
-        # for a browser's EventSource the head is an event of its own (`onopen`), and streams of
-        # notifications may be silent for minutes.
+        # that dies at once can still be answered truly. Not so the answer to a GET: to a browser's
+        # EventSource the head is an event (`onopen`), and notifications may be silent for minutes.
         if not self._over and not (form.framed and self._head.method != b"GET"):
             download.release_head()
 
@@ -255,11 +246,14 @@ class Exchange:
 
     def _switch(self, head: ResponseHead, data: Data, view: memoryview, start: int, end: int) -> None:
         """``101``: from here on both connections are one pipe."""
+        if self._head.upgrade is None:
+            self.fail(UpstreamError("the upstream switched protocols unasked"))
+            return
         upstream = self._upstream
         assert upstream is not None
         assert self._inbound is not None
         headers = forwarding.response_headers(head)
-        headers += [(b"connection", b"Upgrade"), (b"upgrade", self._head.upgrade or b"")]
+        headers += [(b"connection", b"Upgrade"), (b"upgrade", self._head.upgrade)]
         self._client.outlet.write(self._inbound.informational(101, head.reason, headers))
         upstream.deadline.stop()
         self._tunnel = Tunnel(self._client, upstream)
@@ -305,13 +299,12 @@ class Exchange:
         """The connection ended without a response head: try again, or answer 502."""
         upstream = self._upstream
         assert upstream is not None
-        safe = self._head.method in _IDEMPOTENT or upstream.surely_unread
-        if upstream.reused and not upstream.answered and self._upload.repeatable and safe:
+        stale = upstream.reused and not upstream.answered
+        if stale and self._upload.repeatable(unread=upstream.surely_unread):
             upstream.abort()
             self._upload.stop()
             self._upstream = None
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_exception(Stale())
+            self._resolve(Stale())
         else:
             self._refuse(UpstreamClosed("the upstream closed the connection before it sent a response"))
 
@@ -321,7 +314,7 @@ class Exchange:
             return
         inbound, whole = self._inbound, self._upload.complete
         self._close()
-        self._report(error)
+        report(self._id, self._head, error)
         keep = whole and self._head.keep_alive and not self._relay.draining
         if inbound is not None:
             own = [*self._relay.own_headers(self._id), *([] if keep else [(b"connection", b"close")])]
@@ -334,7 +327,7 @@ class Exchange:
         if self._over:
             return
         self._close()
-        self._report(error)
+        report(self._id, self._head, error)
         self._client.cut(reset=not self._delimited)
 
     def _close(self) -> None:
@@ -348,12 +341,10 @@ class Exchange:
         self._inbound = None
         self._resolve()
 
-    def _resolve(self) -> None:
-        if self._answer is not None and not self._answer.done():
+    def _resolve(self, error: Exception | None = None) -> None:
+        if self._answer is None or self._answer.done():
+            return
+        if error is None:
             self._answer.set_result(None)
-
-    def _report(self, error: RelayError) -> None:
-        path = self._head.target.split(b"?", 1)[0].decode("ascii", "replace")
-        method = self._head.method.decode("ascii", "replace")
-        level = logging.INFO if isinstance(error, ClientTimeout | ClientError) else logging.WARNING
-        log.log(level, "%s %s %s: %s %s: %s", self._id, method, path, error.status, error.code, error)
+        else:
+            self._answer.set_exception(error)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.config import Settings
+from relay.errors import ClientError, RelayError
 from relay.net.hangup import Hangups
 from relay.net.outlet import Outlet
 from relay.net.pool import Pool
 from relay.wire.framing import Header
+from relay.wire.http1 import RequestHead
+
+log = logging.getLogger("relay")
 
 
 class Client(Protocol):
@@ -70,3 +75,11 @@ class Relay:
         if not any(name.lower() == b"x-request-id" for name, _ in headers):
             own.append((b"x-request-id", exchange_id.encode()))
         return own
+
+
+def report(exchange_id: str, head: RequestHead, error: RelayError) -> None:
+    """One line for an exchange that failed; no query, no field, no body: keys and prompts live there."""
+    level = logging.INFO if isinstance(error, ClientError) else logging.WARNING
+    path = head.target.split(b"?", 1)[0].decode("ascii", "replace")
+    method = head.method.decode("ascii", "replace")
+    log.log(level, "%s %s %s: %s %s: %s", exchange_id, method, path, error.status, error.code, error)

@@ -13,15 +13,19 @@ from relay.net.outlet import Outlet
 from relay.wire.framing import Buffer, ChunkedEncoder, Data, PlainEncoder, Reframer
 from relay.wire.http1 import RequestHead
 
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+"""RFC 9110 §9.2.2."""
+
 
 class Upload:
     """One request body, sent to one outlet at a time."""
 
-    __slots__ = ("_body", "_kept", "_limit", "_outlet", "_unsent")
+    __slots__ = ("_body", "_idempotent", "_kept", "_limit", "_outlet", "_unsent")
 
     def __init__(self, head: RequestHead, limit: int) -> None:
         encoder = ChunkedEncoder() if head.chunked else PlainEncoder()
         self._body = Reframer(head.body_decoder(), encoder)
+        self._idempotent = head.method in _IDEMPOTENT
         self._limit = limit
         self._outlet: Outlet | None = None
         self._unsent: list[Buffer] = []
@@ -32,15 +36,9 @@ class Upload:
         """All of the body has been read from the client."""
         return self._body.complete
 
-    @property
-    def repeatable(self) -> bool:
-        """All that has been sent is still here."""
-        return self._kept is not None
-
-    @property
-    def ready(self) -> bool:
-        """There is somewhere to send to."""
-        return self._outlet is not None
+    def repeatable(self, *, unread: bool) -> bool:
+        """All that was sent is still here, and sending it again cannot do anything twice."""
+        return self._kept is not None and (self._idempotent or unread)
 
     def begin(self, outlet: Outlet, head: bytes, *, keep: bool) -> None:
         """Send to this outlet from now on: the head, what an attempt before had sent, then the rest."""

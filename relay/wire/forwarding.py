@@ -23,8 +23,6 @@ from relay.wire.http1 import (
 )
 from relay.wire.inflate import CODINGS
 
-VIA = b"1.1 relay"
-
 COMPLETIONS = frozenset({b"/v1/chat/completions", b"/v1/messages", b"/v1/responses"})
 """Paths whose answers are streams of deltas; their aliases have no ``/v1``."""
 
@@ -77,7 +75,7 @@ def request_headers(head: RequestHead, *, host: bytes, client: str | None, schem
         headers.append((b"accept-encoding", b"identity"))
     if client:
         merged[b"x-forwarded-for"].append(client.encode())
-    merged[b"via"].append(VIA)
+    merged[b"via"].append(head.version + b" relay")
     headers.extend((name, b", ".join(values)) for name, values in merged.items() if values)
     if b"x-forwarded-proto" not in kept:
         headers.append((b"x-forwarded-proto", scheme))
@@ -165,7 +163,5 @@ def _connection_headers(head: RequestHead) -> list[Header]:
 
 
 def _value(headers: Sequence[Header], wanted: bytes) -> bytes:
-    for name, value in headers:
-        if name.lower() == wanted:
-            return value
-    return b""
+    """All lines of one field, which are one list (RFC 9110 §5.3); empty where there is none."""
+    return b", ".join(value for name, value in headers if name.lower() == wanted)

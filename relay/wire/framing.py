@@ -44,11 +44,11 @@ _CHUNK_START = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t;\r]|$)|$")
 _TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
 
 _HEADS_UP_TO = 4096
-WHOLE_CHUNK_HEADS = [b"\0"] * _HEADS_UP_TO
+WHOLE_CHUNK_HEADS: list[bytes | tuple[()]] = [()] * _HEADS_UP_TO
 """For each number of bytes, the size line of a chunk that is just so long with its framing.
 
 ``data.startswith(WHOLE_CHUNK_HEADS[n])`` says that n bytes are exactly one chunk, in the plain form
-that every server writes, in 0.2 µs; no bytes start with the NUL of the numbers that no chunk has.
+that every server writes, in 0.2 µs. Nothing starts with the empty tuple of a number that no chunk has.
 """
 for _size in range(1, _HEADS_UP_TO - 16):
     _line = b"%x\r\n" % _size
@@ -197,7 +197,7 @@ class ChunkedDecoder:
     def _check_unfinished(self) -> None:
         if not self._in_trailers and _CHUNK_START.match(self._line) is None:
             raise FramingError("not a chunk size")
-        if len(self._line) > MAX_EXTENSIONS:
+        if len(self._line) > MAX_EXTENSIONS + len("0123456789abcde\r"):
             raise FramingError(f"a chunk size line or trailer above {MAX_EXTENSIONS} bytes")
 
     def _receive_trailer(self, line: bytes) -> None:

@@ -85,13 +85,15 @@ class HeadReader:
     ``fault`` is the error that a malformed head becomes: ClientError or UpstreamError.
     """
 
-    __slots__ = ("_fault", "_fields", "_limit", "_partial")
+    __slots__ = ("_empty_lines", "_fault", "_fields", "_limit", "_partial")
 
     def __init__(self, limit: int, fields: int, fault: type[RelayError]) -> None:
         self._limit = limit
         self._fields = fields
         self._fault = fault
         self._partial = bytearray()
+        # Empty lines before a request line are to be ignored (RFC 9112 §2.2); two are enough.
+        self._empty_lines = 2 if fault is ClientError else 0
 
     @property
     def begun(self) -> bool:
@@ -99,13 +101,11 @@ class HeadReader:
 
     def receive(self, data: Data, start: int, end: int) -> tuple[bytes | None, int]:
         """The whole head, or None while it is unfinished, and where reading stopped."""
-        seen = len(self._partial)
-        if not seen:
-            # Empty lines before a request line are to be ignored (RFC 9112 §2.2); two are enough.
-            for _ in range(2):
-                if self._fault is ClientError and data.startswith(b"\r\n", start, end):
-                    start += 2
         self._partial += data[start:end]
+        while self._empty_lines and self._partial.startswith(b"\r\n"):
+            del self._partial[:2]
+            self._empty_lines -= 1
+        seen = max(len(self._partial) - (end - start), 0)
         stop = self._partial.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
         if stop < 4:
             if _BARE_LF.search(self._partial, max(seen - 1, 0)):
@@ -114,9 +114,11 @@ class HeadReader:
                 raise self._too_large(f"the head is above {self._limit} bytes")
             return None, end
         raw = bytes(self._partial[:stop])
+        rest = len(self._partial) - stop
         self._partial = bytearray()
+        self._empty_lines = 2 if self._fault is ClientError else 0
         self._check(raw)
-        return raw, start + stop - seen
+        return raw, end - rest
 
     def _check(self, raw: bytes) -> None:
         if len(raw) > self._limit:
@@ -193,7 +195,7 @@ class Outbound:
         try:
             event = self._connection.next_event()
         except h11.RemoteProtocolError as error:
-            raise UpstreamError(f"the upstream sent a malformed response head: {error}") from error
+            raise UpstreamError(f"the upstream sent a malformed response head: {_reason(error)}") from error
         if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise UpstreamError("the upstream sent a malformed response head")
         return _response_head(event, method)
@@ -231,7 +233,7 @@ def _request_head(event: h11.Request) -> RequestHead:
         length=length,
         chunked=chunked,
         keep_alive=event.http_version == b"1.1" and b"close" not in options,
-        upgrade=_upgrade(fields, options) if not (chunked or length) else None,
+        upgrade=None if chunked or length or event.http_version != b"1.1" else _upgrade(fields, options),
     )
 
 
@@ -311,7 +313,12 @@ def _client_error(raw: bytes, error: h11.RemoteProtocolError) -> ClientError:
     line = raw.split(b"\r\n", 1)[0]
     if re.fullmatch(rb"\S+ \S+ HTTP/\d+(\.\d+)?", line) and not line.endswith((b"/1.1", b"/1.0")):
         return VersionNotSupported("only HTTP/1.1 and HTTP/1.0 are served here")
-    return ClientError(f"malformed request head: {error}")
+    return ClientError(f"malformed request head: {_reason(error)}")
+
+
+def _reason(error: h11.RemoteProtocolError) -> str:
+    """What h11 says, less what it quotes: a field's value may be a key."""
+    return re.split(r":| b['\"]| ?bytearray|\{", str(error), maxsplit=1)[0].lower()
 
 
 def _what_is_wrong(raw: bytes) -> str:

@@ -24,17 +24,25 @@ class Inflater:
     The limit is what stands between a small read and gigabytes: deflate expands up to 1032 times.
     """
 
-    __slots__ = ("_bits", "_limit", "_stream", "_untouched")
+    __slots__ = ("_bits", "_first", "_limit", "_stream", "_untouched")
 
     def __init__(self, coding: bytes, limit: int) -> None:
         self._limit = limit
         self._bits = _ZLIB if coding == b"deflate" else _GZIP
         self._stream = zlib.decompressobj(self._bits)
         self._untouched = True
+        self._first = b""
 
     def receive(self, data: memoryview) -> bytes:
         """What these bytes unpack to; FramingError when they are no such coding or unpack to too much."""
-        out = self._decompress(bytes(data), self._limit)
+        piece = self._first + bytes(data)
+        if self._untouched and len(piece) < 2:
+            self._first = piece  # two bytes tell the zlib format from bare deflate
+            return b""
+        self._first = b""
+        if self._stream.eof and self._bits != _GZIP:
+            return b""  # what follows a finished deflate stream means nothing
+        out = self._decompress(piece, self._limit)
         while self._stream.eof and self._stream.unused_data and self._bits == _GZIP:
             rest = self._stream.unused_data
             self._stream = zlib.decompressobj(self._bits)
@@ -43,12 +51,14 @@ class Inflater:
 
     def receive_eof(self) -> None:
         """The body ended; FramingError if the compressed stream had not."""
-        if not self._stream.eof and not self._untouched:
+        if self._first or not (self._stream.eof or self._untouched):
             raise FramingError("the compressed body ended before its own end mark")
 
     def _decompress(self, data: bytes, room: int) -> bytes:
+        if room <= 0:
+            raise self._too_much()
         try:
-            out = self._stream.decompress(data, max(room, 1))
+            out = self._stream.decompress(data, room)
         except zlib.error as error:
             if not (self._untouched and self._bits == _ZLIB):
                 raise FramingError(f"not the content-encoding that the head names: {error}") from error
@@ -57,5 +67,8 @@ class Inflater:
             return self._decompress(data, room)
         self._untouched = False
         if self._stream.unconsumed_tail:
-            raise FramingError(f"one read of a compressed stream unpacks to more than {self._limit} bytes")
+            raise self._too_much()
         return out
+
+    def _too_much(self) -> FramingError:
+        return FramingError(f"one read of a compressed stream unpacks to more than {self._limit} bytes")

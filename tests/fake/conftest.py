@@ -8,7 +8,8 @@ import pytest
 
 from relay.config import ListenAddress
 from relay.fake.connection import Pace
-from relay.fake.server import bind, serving
+from relay.fake.server import serving
+from relay.listen import bind
 
 DELTAS = 12
 

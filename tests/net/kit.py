@@ -365,12 +365,16 @@ async def stop_relay(running: RunningRelay) -> None:
     for wire in running.wires:
         wire.close()
     relay = running.relay
-    await until(lambda: not relay.clients)
-    await until(lambda: relay.pool.open_count <= relay.pool.idle_count)
-    relay.pool.close()
-    await until(lambda: relay.pool.open_count == 0)
-    relay.hangups.close()
-    await running.server.wait_closed()
+    try:
+        await until(lambda: not relay.clients)
+        await until(lambda: relay.pool.open_count <= relay.pool.idle_count)
+    finally:
+        for client in list(relay.clients):
+            client.abort()
+        relay.pool.close()
+        await until(lambda: relay.pool.open_count == 0)
+        relay.hangups.close()
+        await running.server.wait_closed()
 
 
 async def until(condition: Callable[[], bool]) -> None:
