@@ -56,6 +56,7 @@ def supervise(
         received = _wait(None if due is None or stopping else max(0.0, due - time.monotonic()))
         if received in (signal.SIGTERM, signal.SIGINT):
             stopping += 1
+            _close_all(slots)  # or the system would go on queueing clients here
             _signal_all(slots, signal.SIGTERM)
         _bury(slots, replace=not stopping)
         if not stopping:
@@ -106,6 +107,12 @@ def _wait(seconds: float | None) -> int | None:
         return signal.sigwait(_SIGNALS)
     info = signal.sigtimedwait(_SIGNALS, seconds)
     return None if info is None else info.si_signo
+
+
+def _close_all(slots: Sequence[_Slot]) -> None:
+    for slot in slots:
+        for sock in slot.sockets:
+            sock.close()
 
 
 def _signal_all(slots: Sequence[_Slot], number: int) -> None:

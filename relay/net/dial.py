@@ -96,11 +96,12 @@ async def _first(attempts: Sequence[Coroutine[Any, Any, UpstreamConnection]]) ->
                 timeout=ATTEMPT_DELAY if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            for attempt in done:
-                error = attempt.exception()
-                if error is None:
-                    return attempt.result()
-                errors.append(error)
+            connected = [attempt for attempt in done if attempt.exception() is None]
+            for late in connected[1:]:
+                _discard(late)
+            if connected:
+                return connected[0].result()
+            errors += [error for attempt in done if (error := attempt.exception()) is not None]
         raise errors[0]
     finally:
         for attempt in running:

@@ -28,16 +28,14 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Outlet:
     """The writing half of one connection."""
 
-    __slots__ = ("_fd", "_transport", "broken", "full")
+    __slots__ = ("_fd", "_transport", "error", "full")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         tls = transport.get_extra_info("sslcontext") is not None
         self._fd = -1 if tls else cast(int, transport.get_extra_info("socket").fileno())
-        # Zero marks: the protocol hears of the first byte that waits and of the last that left.
-        transport.set_write_buffer_limits(high=0)
         self.full = False
-        self.broken = False
+        self.error: OSError | None = None
 
     def write(self, buffer: Buffer) -> None:
         """Send one buffer; the caller may reuse its memory as soon as this returns."""
@@ -47,8 +45,8 @@ class Outlet:
                 sent = os.write(self._fd, buffer)
             except BlockingIOError:
                 pass
-            except OSError:
-                self._break()
+            except OSError as error:
+                self._break(error)
             if sent == len(buffer):
                 return
         self._queue(bytes(memoryview(buffer)[sent:]))
@@ -67,8 +65,8 @@ class Outlet:
                 sent = os.writev(self._fd, buffers)
             except BlockingIOError:
                 pass
-            except OSError:
-                self._break()
+            except OSError as error:
+                self._break(error)
             if sent == sum(map(len, buffers)):
                 return
         self._queue(b"".join(buffers)[sent:])
@@ -97,15 +95,21 @@ class Outlet:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.abort()
 
+    @property
+    def was_reset(self) -> bool:
+        """A write found the connection reset. The system says so once: what is read next is an end of
+        file, which then is none. (After the peer's FIN a reset would have been EPIPE.)"""
+        return isinstance(self.error, ConnectionResetError)
+
     def detach(self) -> None:
         """The connection is lost: its descriptor is about to be closed."""
         self._fd = -1
 
     def _queue(self, data: bytes) -> None:
-        if data and not self.broken and not self._transport.is_closing():
+        if data and self.error is None and not self._transport.is_closing():
             self._transport.write(data)
 
-    def _break(self) -> None:
+    def _break(self, error: OSError) -> None:
         """The peer takes no more. Its own last words may still be readable, so nothing is closed."""
         self._fd = -1
-        self.broken = True
+        self.error = error

@@ -33,6 +33,10 @@ class Peer(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         self.fd = self.transport.get_extra_info("socket").fileno()
         self.outlet = Outlet(self.transport)
+        # The outlet is to hear of the first byte that waits and of the last that left. uvloop pauses
+        # above the mark, but over TLS at it, and then a mark of zero would pause with nothing waiting.
+        tls = self.transport.get_extra_info("sslcontext") is not None
+        self.transport.set_write_buffer_limits(high=1 if tls else 0, low=0)
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return READ_DATA

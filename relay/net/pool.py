@@ -54,7 +54,8 @@ class Pool:
             timeout=self._timeouts.connect,
             tls=self._tls if origin.tls else None,
         )
-        self._open.add(connection)
+        if not connection.closed:
+            self._open.add(connection)
         return connection
 
     def release(self, connection: UpstreamConnection) -> None:

@@ -78,7 +78,7 @@ class ClientConnection(Peer):
             self._update_reading()
 
     def eof_received(self) -> bool:
-        if self._exchange is not None and self._exchange.client_ended():
+        if self._exchange is not None and not self.outlet.was_reset and self._exchange.client_ended():
             return True
         self.abort()
         return False

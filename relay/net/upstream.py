@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from relay.config import Limits, Origin
-from relay.errors import RelayError, UpstreamError
+from relay.errors import RelayError, UpstreamClosed, UpstreamError
 from relay.net.deadline import Deadline
 from relay.net.peer import READ_DATA, READ_VIEW, Peer
 from relay.wire.framing import Data
@@ -53,6 +53,7 @@ class UpstreamConnection(Peer):
     __slots__ = (
         "_acked_before",
         "_codec",
+        "_fin_seen",
         "_heads",
         "_limits",
         "_listener",
@@ -90,9 +91,12 @@ class UpstreamConnection(Peer):
         self._codec: Outbound | None = None
         self._method = b""
         self._acked_before = 0
+        self._fin_seen = False
 
     def begin(self, listener: Listener, codec: Outbound, method: bytes) -> None:
         """From here until ``end`` all that arrives is the answer to one request."""
+        if self.closed:
+            raise UpstreamClosed("the upstream closed the connection as soon as it was made")
         self._listener = listener
         self._codec = codec
         self._method = method
@@ -132,11 +136,18 @@ class UpstreamConnection(Peer):
 
     @property
     def surely_unread(self) -> bool:
-        """True when the peer's system has acknowledged no byte of this request.
+        """True when the peer had closed before any byte of this request reached it.
 
-        Then nobody can have acted on it, and any request may be sent again. Only TCP can tell.
+        Its FIN then acknowledged none of them, and nobody can have acted on the request, which may be
+        sent again whatever its method. A reset alone proves nothing: it can outrun the acknowledgement
+        of what was read. Only TCP can tell.
         """
-        return self.reused and self._acked_before >= 0 and self._bytes_acked() == self._acked_before
+        return (
+            self.reused
+            and self._fin_seen
+            and self._acked_before >= 0
+            and self._bytes_acked() == self._acked_before
+        )
 
     # Called by the loop.
 
@@ -157,10 +168,16 @@ class UpstreamConnection(Peer):
         if self._listener is None:
             self.abort()
             return False
+        if self.outlet.was_reset:
+            self._listener.upstream_lost(self.outlet.error)
+            return False
+        self._fin_seen = True
         self._listener.upstream_ended()
         return self._listener is not None and not self.closed
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # Linux turns a reset that comes after the FIN into EPIPE (tcp_reset, since 2.6).
+        self._fin_seen = self._fin_seen or isinstance(exc, BrokenPipeError)
         listener, self._listener = self._listener, None
         self.sink = None
         if listener is not None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from relay.config import Limits, Settings, Timeouts, Upstream
-from relay.net.relay import Relay
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
+from relay.net.relay import Relay
 from relay.net.server import ClientConnection
 
-GUARD = 4.0
+GUARD = 20.0
 """Seconds after which a wait is a hang."""
 
 T = TypeVar("T")
@@ -366,20 +366,21 @@ async def stop_relay(running: RunningRelay) -> None:
         wire.close()
     relay = running.relay
     try:
-        await until(lambda: not relay.clients)
-        await until(lambda: relay.pool.open_count <= relay.pool.idle_count)
+        await until(lambda: not relay.clients, 3)
+        await until(lambda: relay.pool.open_count <= relay.pool.idle_count, 3)
     finally:
         for client in list(relay.clients):
             client.abort()
         relay.pool.close()
-        await until(lambda: relay.pool.open_count == 0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         relay.hangups.close()
-        await running.server.wait_closed()
+    await until(lambda: relay.pool.open_count == 0, 3)
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], seconds: float = GUARD) -> None:
     """Turn the loop until it holds: for what happens inside relay and shows on no socket."""
-    async with asyncio.timeout(GUARD):
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -389,7 +390,12 @@ async def quiet_loop() -> AsyncIterator[None]:
     """No callback may raise, and no task may be left behind."""
     loop = asyncio.get_running_loop()
     complaints: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: complaints.append(context))
+
+    def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        complaints.append(context)
+        loop.default_exception_handler(context)  # at once too, for whoever reads a test that hangs
+
+    loop.set_exception_handler(complain)
     yield
     left: set[Any] = set()
     with contextlib.suppress(TimeoutError):

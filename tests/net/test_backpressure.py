@@ -119,7 +119,9 @@ async def test_a_client_that_stays_stalled_is_dropped(serve: Serve, upstream: Sc
     await until(lambda: not relay.relay.clients)
 
 
-async def test_a_stalled_client_does_not_time_the_upstream_out(serve: Serve, upstream: ScriptedUpstream) -> None:
+async def test_a_stalled_client_does_not_time_the_upstream_out(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
     """The idle limit is the upstream's; while the client holds it back it rests."""
     relay = await serve(upstream, idle=0.1)
     client = await relay.connect(rcvbuf=8192)
@@ -140,7 +142,9 @@ async def test_a_stalled_client_does_not_time_the_upstream_out(serve: Serve, ups
     await asyncio.wait([sending])
 
 
-async def test_a_response_that_is_whole_reaches_a_slow_client(serve: Serve, upstream: ScriptedUpstream) -> None:
+async def test_a_response_that_is_whole_reaches_a_slow_client(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
     """The upstream is done and gone; what waits in relay still leaves."""
     relay = await serve(upstream)
     client = await relay.connect(rcvbuf=8192)

@@ -65,7 +65,7 @@ BAD_HEADS = {
     "length 0x5": (400, b"POST / HTTP/1.1\r\n" + H + b"content-length: 0x5\r\n\r\n"),
     "length 1_0": (400, b"POST / HTTP/1.1\r\n" + H + b"content-length: 1_0\r\n\r\n"),
     "length 5.0": (400, b"POST / HTTP/1.1\r\n" + H + b"content-length: 5.0\r\n\r\n"),
-    "length of other digits": (400, b"POST / HTTP/1.1\r\n" + H + "content-length: ٥\r\n\r\n".encode()),
+    "length of other digits": (400, b"POST / HTTP/1.1\r\n" + H + "content-length: \u0665\r\n\r\n".encode()),
     "length above 2^64": (400, b"POST / HTTP/1.1\r\n" + H + b"content-length: 18446744073709551621\r\n\r\n"),
     "length of 19 digits": (400, b"POST / HTTP/1.1\r\n" + H + b"content-length: 1000000000000000000\r\n\r\n"),
     "empty length": (400, b"POST / HTTP/1.1\r\n" + H + b"content-length: \r\n\r\n"),

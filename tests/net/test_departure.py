@@ -8,7 +8,18 @@ import socket
 import pytest
 
 from .conftest import Serve
-from .kit import COMPLETION, EVENT_STREAM, GUARD, RunningRelay, ScriptedUpstream, Wire, chunk, get, post, until
+from .kit import (
+    COMPLETION,
+    EVENT_STREAM,
+    GUARD,
+    RunningRelay,
+    ScriptedUpstream,
+    Wire,
+    chunk,
+    get,
+    post,
+    until,
+)
 
 HOW = pytest.mark.parametrize("how", ["close", "reset"])
 

@@ -32,14 +32,27 @@ async def returned(serve: Serve, upstream: ScriptedUpstream, *fields: bytes) -> 
 
 
 async def test_end_to_end_fields_pass_in_order_and_spelling(serve: Serve, upstream: ScriptedUpstream) -> None:
-    fields = [b"X-B: 1", b"Authorization: Bearer k", b"x-a: 2", b"X-B: 3", b"Accept-Encoding: br", b"Cookie: a=b"]
+    fields = [
+        b"X-B: 1",
+        b"Authorization: Bearer k",
+        b"x-a: 2",
+        b"X-B: 3",
+        b"Accept-Encoding: br",
+        b"Cookie: a=b",
+    ]
     head = await forwarded(serve, upstream, get(b"/", *fields))
     sent = [tuple(line.split(b": ")) for line in fields]
     assert [field for field in head.fields if field in sent] == sent
 
 
 async def test_response_fields_pass(serve: Serve, upstream: ScriptedUpstream) -> None:
-    fields = [b"Set-Cookie: a=1", b"Set-Cookie: b=2", b"X-RateLimit-Remaining: 9", b"retry-after: 3", b"Server: s"]
+    fields = [
+        b"Set-Cookie: a=1",
+        b"Set-Cookie: b=2",
+        b"X-RateLimit-Remaining: 9",
+        b"retry-after: 3",
+        b"Server: s",
+    ]
     head = await returned(serve, upstream, *fields)
     for line in fields:
         assert tuple(line.split(b": ")) in head.fields
@@ -153,7 +166,9 @@ async def test_options_asterisk(serve: Serve, upstream: ScriptedUpstream) -> Non
 
 
 @pytest.mark.parametrize("base", ["/api", "/api/", "/a/b%20c"])
-async def test_base_path_goes_before_every_target(serve: Serve, upstream: ScriptedUpstream, base: str) -> None:
+async def test_base_path_goes_before_every_target(
+    serve: Serve, upstream: ScriptedUpstream, base: str
+) -> None:
     head = await forwarded(serve, upstream, get(b"/v1/models?x=/"), base=base)
     assert head.target == base.rstrip("/").encode() + b"/v1/models?x=/"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.asyncio.server import ServerConnection, serve as serve_websocket
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 
 from .conftest import Serve
@@ -28,7 +30,8 @@ async def test_messages_both_ways_and_the_close(serve: Serve) -> None:
     closed: asyncio.Future[tuple[int | None, str | None]] = asyncio.get_running_loop().create_future()
 
     async def handler(connection: ServerConnection) -> None:
-        await echo(connection)
+        with contextlib.suppress(ConnectionClosedError):  # what 4001 is to this library
+            await echo(connection)
         closed.set_result((connection.close_code, connection.close_reason))
 
     async with serve_websocket(handler, "127.0.0.1", 0, subprotocols=["realtime"]) as server:  # type: ignore[list-item]
@@ -154,6 +157,28 @@ async def test_a_reset_on_one_side_ends_the_other(serve: Serve, upstream: Script
     lost, other = (client, peer) if who == "client" else (peer, client)
     lost.reset()
     await other.gone()
+
+
+async def test_a_reset_that_a_write_finds_ends_the_other(serve: Serve, upstream: ScriptedUpstream) -> None:
+    """Then the next read looks like a half-close; an upstream that goes on must not write into the void."""
+    relay = await serve(upstream)
+    client = await relay.connect()
+    await client.send(get(b"/", *UPGRADE))
+    peer = await upstream.accept()
+    await peer.head()
+    await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n")
+    await client.head()
+    peer.sock.send(b"news")
+    client.reset()
+    await relay.settle()
+
+    async def go_on() -> None:
+        for _ in range(20):
+            await peer.send(b"more news")
+            await relay.settle()
+
+    with pytest.raises(ConnectionError):
+        await go_on()
 
 
 async def test_h2c_is_not_offered_on(serve: Serve, upstream: ScriptedUpstream) -> None:

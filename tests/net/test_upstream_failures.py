@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Serve
-from .kit import EVENT_STREAM, COMPLETION, Ended, Message, ScriptedUpstream, answer, chunk, get, post
+from .kit import COMPLETION, EVENT_STREAM, Ended, Message, ScriptedUpstream, Wire, answer, chunk, get, post
 
 
 def error_of(response: Message) -> dict[str, object]:
@@ -83,7 +83,9 @@ async def test_a_connection_that_is_not_accepted_in_time(serve: Serve) -> None:
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\ncontent-le"])
-async def test_closed_before_a_whole_head(serve: Serve, upstream: ScriptedUpstream, how: str, sent: bytes) -> None:
+async def test_closed_before_a_whole_head(
+    serve: Serve, upstream: ScriptedUpstream, how: str, sent: bytes
+) -> None:
     relay = await serve(upstream)
     client = await relay.connect()
     await client.send(post(b"x"))
@@ -101,6 +103,39 @@ async def test_closed_before_a_whole_head(serve: Serve, upstream: ScriptedUpstre
     await peer.message()
     await peer.send(answer(b"fine"))
     assert (await client.message()).body == b"fine"
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_closed_as_soon_as_accepted(serve: Serve, upstream: ScriptedUpstream, how: str) -> None:
+    """The end may be seen before the exchange that dialled has its turn; it must hear of it all the same."""
+
+    async def slam(peer: Wire) -> None:
+        getattr(peer, how)()
+
+    upstream.serve(slam)
+    relay = await serve(upstream, head=0.5)
+    for _ in range(5):
+        client = await relay.connect()
+        await client.send(post(b"x"))
+        assert (await client.message()).status == 502
+
+
+async def test_a_reset_during_an_upload_is_no_end_of_the_body(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
+    """A write that fails takes the reset with it, and the next read looks like a clean end (until close)."""
+    relay = await serve(upstream)
+    client = await relay.connect()
+    await client.send(get(b"/", b"content-length: 1000", method=b"POST") + b"1")
+    peer = await upstream.accept()
+    await peer.head()
+    assert await peer.read_exactly(1) == b"1"
+    await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
+    await client.head()
+    assert await client.chunk() == b"half of it"
+    client.sock.send(b"2")
+    peer.reset()
+    assert await client.rest() == b""  # no last chunk
 
 
 async def test_closed_after_an_informational_head(serve: Serve, upstream: ScriptedUpstream) -> None:
