@@ -2,17 +2,20 @@
 
 The supervisor binds one ``SO_REUSEPORT`` socket per worker and address and keeps it, so that what
 queued for a worker that died is served by the one that takes its place. It runs no loop and no
-handlers: it waits for one signal at a time (RFC: sigwait) and acts on it.
+handlers: it waits for one signal at a time (sigwait) and acts on it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+
+log = logging.getLogger("relay")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
@@ -137,4 +140,4 @@ def _bury(slots: Sequence[_Slot], *, replace: bool) -> None:
         slot.pause = min(slot.pause * 2, LONGEST_PAUSE)
         if replace:
             how = os.waitstatus_to_exitcode(status)
-            print(f"relay: worker {pid} ended ({how}); starting another", file=sys.stderr, flush=True)
+            log.warning("worker %d ended (%d); starting another", pid, how)

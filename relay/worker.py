@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Sequence
 
 import uvloop
@@ -109,7 +108,7 @@ async def _drain(relay: Relay, servers: list[asyncio.AbstractServer], stop: _Sto
     for client in [client for client in clients if not client.busy]:
         client.close()
     if clients:
-        print(f"relay: draining {len(clients)} connections", file=sys.stderr, flush=True)
+        log.warning("draining %d connections", len(clients))
         waiting = [asyncio.ensure_future(event.wait()) for event in (relay.emptied, stop.at_once)]
         await asyncio.wait(waiting, timeout=relay.settings.drain, return_when=asyncio.FIRST_COMPLETED)
         for one in waiting:

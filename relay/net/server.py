@@ -117,10 +117,10 @@ class ClientConnection(Peer):
         """Set the one deadline that this phase has."""
         timeouts = self._relay.settings.timeouts
         exchange = self._exchange
-        if self._lingering:
-            return
         if self.outlet.full:
             self._deadline.start(timeouts.client_stall)
+        elif self._lingering:
+            self._deadline.start(timeouts.linger)
         elif exchange is not None and not exchange.request_complete and not self._held:
             self._deadline.start(timeouts.client_body)
         elif exchange is not None:
@@ -182,7 +182,7 @@ class ClientConnection(Peer):
         self._pending.clear()
         self._update_reading()
         self.outlet.end()
-        self._deadline.start(self._relay.settings.timeouts.linger)
+        self.rearm()
 
     def _expired(self) -> None:
         exchange = self._exchange
