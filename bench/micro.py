@@ -84,6 +84,7 @@ def machines() -> dict[str, Callable[[], object]]:
         "framing: one whole chunk": decode,
         "frames: a piece that ends with its frame": lambda: scanner.receive(frame, 0, len(FRAME)),
         "frames: a piece that does not": lambda: scanner.receive(frame, 0, len(FRAME) - 1),
+        "ResponseStream: may this read pass as it is": lambda: passing.passes(buffer, 0, size),
         "ResponseStream: one chunk, one frame": lambda: passing.receive(buffer, view, 0, size),
         "ResponseStream: four chunks in one read": lambda: passing.receive(many, many_view, 0, len(four)),
         "ResponseStream: one frame in two chunks": lambda: passing.receive(

@@ -13,7 +13,7 @@ That is the same for every proxy.
 import os
 import platform
 import subprocess
-import sysconfig
+import sys
 import time
 from pathlib import Path
 
@@ -64,14 +64,8 @@ def machine() -> dict[str, str]:
         "cpu": models[0] if models else platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{pages / 2**30:.0f} GiB",
-        "python": f"{platform.python_version()} ({_build()})",
+        "python": " ".join(sys.version.split()),
     }
-
-
-def _build() -> str:
-    """A Python built without profile-guided optimisation is slower by a third: say which one ran."""
-    flags = str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return "optimized build" if "--enable-optimizations" in flags else "plain build"
 
 
 def version_of(command: list[str]) -> str:

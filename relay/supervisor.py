@@ -2,7 +2,9 @@
 
 The supervisor binds one ``SO_REUSEPORT`` socket per worker and address and keeps it, so that what
 queued for a worker that died is served by the one that takes its place. It runs no loop and no
-handlers: it waits for one signal at a time (sigwait) and acts on it.
+handlers: it waits for one signal at a time (sigwait) and acts on it. Workers are process groups of
+their own, so that Ctrl-C reaches them once, through the supervisor; and each holds the reading
+end of a pipe, the lifeline, which ends when the supervisor does, however it dies.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ LONGEST_PAUSE = 10.0
 STEADY = 10.0
 """Seconds that a worker must have lived for its death to count as the first again."""
 
+Work = Callable[[Sequence[socket.socket], Callable[[], None], int], int]
+"""What a worker does: its sockets, what to call when it serves, its lifeline; returns the exit code."""
+
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
@@ -38,7 +43,7 @@ class _Slot:
 
 def supervise(
     sockets_of_workers: Sequence[Sequence[socket.socket]],
-    work: Callable[[Sequence[socket.socket], Callable[[], None]], int],
+    work: Work,
     ready: Callable[[], None],
 ) -> int:
     """Keep one process per set of sockets; ``work`` runs in each. Returns the exit code.
@@ -48,8 +53,9 @@ def supervise(
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     slots = [_Slot(sockets) for sockets in sockets_of_workers]
     reading, writing = os.pipe()
+    lifeline = os.pipe()
     for slot in slots:
-        _start(slot, slots, work, writing)
+        _start(slot, slots, work, writing, lifeline)
     os.close(writing)
     _await_ready(reading, len(slots))
     ready()
@@ -65,15 +71,16 @@ def supervise(
         if not stopping:
             for slot in slots:
                 if not slot.pid and time.monotonic() >= slot.due:
-                    _start(slot, slots, work, None)
+                    _start(slot, slots, work, None, lifeline)
     return 130 if stopping > 1 else 0
 
 
 def _start(
     slot: _Slot,
     slots: Sequence[_Slot],
-    work: Callable[[Sequence[socket.socket], Callable[[], None]], int],
+    work: Work,
     ready_pipe: int | None,
+    lifeline: tuple[int, int],
 ) -> None:
     slot.started = time.monotonic()
     slot.pid = os.fork()
@@ -81,13 +88,17 @@ def _start(
         return
     code = 1
     try:
+        os.setpgid(0, 0)
+        os.close(lifeline[1])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for other in slots:
             if other is not slot:
                 for sock in other.sockets:
                     if sock not in slot.sockets:
                         sock.close()
-        code = work(slot.sockets, lambda: _say_ready(ready_pipe))
+        code = work(slot.sockets, lambda: _say_ready(ready_pipe), lifeline[0])
+    except Exception:
+        log.exception("a worker failed")
     finally:
         sys.stderr.flush()
         os._exit(code)

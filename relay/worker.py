@@ -33,10 +33,11 @@ def run(
     sockets: Sequence[socket.socket],
     ready: Callable[[], None],
     tls: ssl.SSLContext | None,
+    lifeline: int | None = None,
 ) -> int:
-    """Serve until told to stop; returns the exit code."""
+    """Serve until told to stop, or until the ``lifeline`` descriptor ends; returns the exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, sockets, ready, tls))
+        return runner.run(_serve(settings, sockets, ready, tls, lifeline))
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -59,10 +60,13 @@ async def _serve(
     sockets: Sequence[socket.socket],
     ready: Callable[[], None],
     tls: ssl.SSLContext | None,
+    lifeline: int | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     relay = Relay(loop, settings, Pool(loop, settings, tls), Hangups(loop))
     stop = _Stop(loop)
+    if lifeline is not None:
+        loop.add_reader(lifeline, stop.orphaned, lifeline)
     servers = [await _listen(loop, relay, sock) for sock in sockets]
     # What is there now lives as long as the process: full collections need not walk it.
     gc.collect()
@@ -89,10 +93,16 @@ class _Stop:
     """What the signals have asked for so far."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.asked = asyncio.Event()
         self.at_once = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+
+    def orphaned(self, lifeline: int) -> None:
+        """The supervisor is gone: nobody would replace this worker or tell it to stop."""
+        self._loop.remove_reader(lifeline)
+        self.asked.set()
 
     def _signalled(self) -> None:
         if self.asked.is_set():

@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
         per_worker = [[of_address[index] for of_address in sockets] for index in range(settings.workers)]
         ready = _announcement(settings, per_worker[0], started)
 
-        def work(own: Sequence[socket.socket], ready: Callable[[], None]) -> int:
-            return worker.run(settings, own, ready, tls)
+        def work(own: Sequence[socket.socket], ready: Callable[[], None], lifeline: int) -> int:
+            return worker.run(settings, own, ready, tls, lifeline)
 
         if settings.workers == 1:
-            return work(per_worker[0], ready)
+            return worker.run(settings, per_worker[0], ready, tls)
         return supervisor.supervise(per_worker, work, ready)
 
 

@@ -278,6 +278,20 @@ async def test_early_final_response_while_the_upload_goes_on(
     assert await client.read_to_end() == b""
 
 
+async def test_a_slow_client_gets_all_of_an_early_response(serve: Serve, upstream: ScriptedUpstream) -> None:
+    """The time to linger counts from when the response has left, not from when it was queued."""
+    relay = await serve(upstream, linger=0.1)
+    client = await relay.connect(rcvbuf=8192)
+    await client.send(get(b"/", b"content-length: 50000000", method=b"POST") + b"u" * 1000)
+    peer = await upstream.accept()
+    await peer.head()
+    body = b"b" * 10_000_000
+    sending = asyncio.ensure_future(peer.send(answer(body, status=b"413 Payload Too Large")))
+    await asyncio.sleep(0.3)  # longer than relay would linger
+    assert (await client.message()).body == body
+    await sending
+
+
 async def test_an_upstream_that_closes_after_its_early_response(
     serve: Serve, upstream: ScriptedUpstream
 ) -> None:

@@ -222,3 +222,31 @@ async def test_two_workers_both_serve_and_a_killed_one_is_replaced(upstream: Scr
         assert victim not in process.workers()
         process.signal(signal.SIGTERM)
         assert await process.ended() == 0
+
+
+async def test_workers_hear_of_an_interrupt_once_through_the_supervisor(upstream: ScriptedUpstream) -> None:
+    """Ctrl-C goes to a whole process group: a worker in it would take the second signal for impatience."""
+    async with serving(upstream.url, "--workers", "2") as process:
+        assert {os.getpgid(pid) for pid in process.workers()}.isdisjoint({os.getpgid(process.pid)})
+        client, _ = await stream(process, upstream)
+        process.signal(signal.SIGINT)
+        await process.said("draining")
+        assert not client.waiting().endswith(b"0\r\n\r\n")
+        client.close()
+        assert await process.ended() == 0
+
+
+async def test_a_dead_supervisor_takes_its_workers_along(upstream: ScriptedUpstream) -> None:
+    async with serving(upstream.url, "--workers", "2") as process:
+        workers = process.workers()
+        process.signal(signal.SIGKILL)
+        assert await process.ended() == -signal.SIGKILL
+        await until(lambda: not any(map(runs, workers)))
+
+
+def runs(pid: int) -> bool:
+    """False for one that nobody has waited for yet, too."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
