@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
+
+from relay.net.server import ClientConnection
 
 from .conftest import Serve
 from .kit import Message, RunningRelay, ScriptedUpstream, Wire, answer, chunk, echo, get, post
@@ -281,15 +284,18 @@ async def test_early_final_response_while_the_upload_goes_on(
 async def test_a_slow_client_gets_all_of_an_early_response(serve: Serve, upstream: ScriptedUpstream) -> None:
     """The time to linger counts from when the response has left, not from when it was queued."""
     relay = await serve(upstream, linger=0.1)
-    client = await relay.connect(rcvbuf=8192)
+    client = await relay.connect(rcvbuf=4096)
     await client.send(get(b"/", b"content-length: 50000000", method=b"POST") + b"u" * 1000)
     peer = await upstream.accept()
     await peer.head()
-    body = b"b" * 10_000_000
-    sending = asyncio.ensure_future(peer.send(answer(body, status=b"413 Payload Too Large")))
+    (connection,) = relay.relay.clients
+    assert isinstance(connection, ClientConnection)
+    sock = connection.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    body = b"b" * 50_000  # one read of relay's, and more than the two sockets hold
+    await peer.send(answer(body, status=b"413 Payload Too Large"))
     await asyncio.sleep(0.3)  # longer than relay would linger
     assert (await client.message()).body == body
-    await sending
 
 
 async def test_an_upstream_that_closes_after_its_early_response(
