@@ -71,7 +71,7 @@ async def _serve(
     # What is there now lives as long as the process: full collections need not walk it.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(10_000, 10, 10)
     ready()
     await stop.asked.wait()
     await _drain(relay, servers, stop)

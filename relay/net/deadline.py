@@ -10,6 +10,10 @@ import asyncio
 from collections.abc import Callable
 
 
+def _nothing() -> None:
+    pass
+
+
 class Deadline:
     """One limit at a time, in seconds; ``expired`` is called once when it passes."""
 
@@ -42,8 +46,9 @@ class Deadline:
         self._at = None
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """For good: let go of the timer and of the owner, whose reference to us would be a cycle."""
         self._at = None
+        self._expired = _nothing
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

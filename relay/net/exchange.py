@@ -338,7 +338,7 @@ class Exchange:
             upstream.abort()
         elif not self._committed and asyncio.current_task(self._relay.loop) is not self._task:
             self._task.cancel()  # it was dialling
-        self._inbound = None
+        self._download = self._inbound = None  # the download knows us: a cycle would wait for the collector
         self._resolve()
 
     def _resolve(self, error: Exception | None = None) -> None:

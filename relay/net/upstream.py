@@ -8,6 +8,7 @@ head is gathered here (1xx heads on the way), and what follows goes to the liste
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -59,7 +60,6 @@ class UpstreamConnection(Peer):
         "_listener",
         "_lost",
         "_method",
-        "_socket",
         "answered",
         "closed",
         "deadline",
@@ -126,13 +126,9 @@ class UpstreamConnection(Peer):
         """False when the peer has closed or spoken out of turn, also if the loop has not seen it yet."""
         if self.closed or self.transport.is_closing():
             return False
-        try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        readable = select.poll()
+        readable.register(self.fd, select.POLLIN)
+        return not readable.poll(0)
 
     @property
     def surely_unread(self) -> bool:
@@ -150,11 +146,6 @@ class UpstreamConnection(Peer):
         )
 
     # Called by the loop.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # A second handle on the transport's descriptor, for the calls that transports do not have.
-        self._socket = socket.socket(fileno=self.fd)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.sink is not None:
@@ -185,7 +176,6 @@ class UpstreamConnection(Peer):
         self.closed = True
         self.deadline.close()
         self.outlet.detach()
-        self._socket.detach()
         self._lost(self)
 
     def drained(self) -> None:
@@ -219,7 +209,8 @@ class UpstreamConnection(Peer):
         if self.origin.path is not None or self.origin.tls:
             return -1
         try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+            sock = self.transport.get_extra_info("socket")
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
         except OSError:
             return -1
         return int.from_bytes(info[_BYTES_ACKED:], "little") if len(info) == _BYTES_ACKED + 8 else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Iterator
 
@@ -172,3 +173,32 @@ async def test_two_that_connect_in_the_same_turn(names: Names, quiet: None) -> N
     await asyncio.sleep(0)
     (lost,) = [one for one in made if one is not won]
     assert lost.aborted
+
+
+async def test_a_dial_cancelled_while_it_connects_closes_no_descriptor_but_its_own(
+    upstream: ScriptedUpstream,
+) -> None:
+    """The transport then goes without a ``connection_lost``; its number is soon somebody else's."""
+    loop = asyncio.get_running_loop()
+    origin = Origin("127.0.0.1", upstream.port)
+    dials: list[asyncio.Task[UpstreamConnection]] = []
+
+    class Unwanted(UpstreamConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            dials.pop().cancel()
+
+    def factory() -> UpstreamConnection:
+        return Unwanted(loop, origin, Limits(), lambda _: None)
+
+    dials.append(asyncio.ensure_future(dialling.dial(origin, factory, timeout=5, tls=None)))
+    with pytest.raises(asyncio.CancelledError):
+        await dials[0]
+    await asyncio.sleep(0)
+    strangers = [socket.socketpair() for _ in range(8)]
+    gc.collect()
+    for one, other in strangers:
+        one.send(b"x")
+        assert other.recv(1) == b"x"
+        one.close()
+        other.close()

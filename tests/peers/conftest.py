@@ -27,7 +27,7 @@ http {{
     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        location / {{ {location} proxy_pass http://127.0.0.1:{to}; proxy_http_version 1.1; }}
+        location / {{ {location} proxy_pass http://127.0.0.1:{to}; proxy_http_version {version}; }}
     }}
 }}
 """
@@ -128,12 +128,17 @@ def fake(start: Callable[..., subprocess.Popen[bytes]]) -> int:
 
 @pytest.fixture
 def nginx(start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Callable[..., int]:
-    """``nginx(port)`` starts one in front of that port, buffering as nginx does by default."""
+    """``nginx(port)`` starts one in front of that port, with ``proxy_buffering`` on as by default.
 
-    def serve(to: int, location: str = "") -> int:
+    nginx's own default is ``version="1.0"``. Only then does it hold small frames back: a chunked
+    answer it passes on as it comes.
+    """
+
+    def serve(to: int, location: str = "", *, version: str = "1.1") -> int:
         port = free_port()
         config = tmp_path / f"nginx-{port}.conf"
-        config.write_text(NGINX.format(dir=tmp_path, port=port, to=to, location=location))
+        text = NGINX.format(dir=tmp_path, port=port, to=to, location=location, version=version)
+        config.write_text(text)
         wait_for(port, start(program("nginx"), "-c", str(config), "-p", str(tmp_path)))
         return port
 
