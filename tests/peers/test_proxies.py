@@ -91,12 +91,6 @@ def test_in_front_of_uvicorn(relay: Front, uvicorn: int) -> None:
     each_frame_arrives_before_the_next_is_released(relay(uvicorn), uvicorn).close()
 
 
-def test_behind_nginx_that_buffers(relay: Front, nginx: Front, uvicorn: int) -> None:
-    stream = each_frame_arrives_before_the_next_is_released(nginx(relay(uvicorn)), uvicorn)
-    assert stream.response.headers["cache-control"] == "no-cache, no-transform"
-    stream.close()
-
-
 ZIP_EVENT_STREAMS = "gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;"
 
 
@@ -127,16 +121,6 @@ def test_behind_haproxy(relay: Front, haproxy: Front, uvicorn: int) -> None:
 
 def test_in_front_of_haproxy(relay: Front, haproxy: Front, uvicorn: int) -> None:
     each_frame_arrives_before_the_next_is_released(relay(haproxy(uvicorn)), uvicorn).close()
-
-
-def test_in_front_of_nginx_that_would_compress(relay: Front, nginx: Front, uvicorn: int) -> None:
-    zip_all = (
-        "gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any; proxy_buffering off;"
-    )
-    front = relay(nginx(uvicorn, zip_all))
-    stream = each_frame_arrives_before_the_next_is_released(front, uvicorn)
-    assert stream.response.headers["content-encoding"] is None
-    stream.close()
 
 
 def test_uvicorn_sees_the_client_leave(relay: Front, uvicorn: int) -> None:
