@@ -58,7 +58,7 @@ def write_request(
 
 def request_headers(head: RequestHead, *, host: bytes, client: str | None, scheme: bytes) -> list[Header]:
     """Fields for the upstream; ``client`` is the peer's address, None on a UNIX socket."""
-    dropped = _HOP_BY_HOP | {b"host"} | (connection_options(head.headers) - _NOT_NOMINATED)
+    dropped = _hop_by_hop(head.headers) | {b"host"}
     own_encoding = is_completion(head) or b"text/event-stream" in _value(head.headers, b"accept").lower()
     headers: list[Header] = [(b"Host", host)]
     merged: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"via": []}
@@ -125,7 +125,7 @@ def response_headers(head: ResponseHead, form: ResponseForm | None = None) -> li
 
     Without a form it is a head that has no body (1xx).
     """
-    dropped = _HOP_BY_HOP | (connection_options(head.headers) - _NOT_NOMINATED)
+    dropped = _hop_by_hop(head.headers)
     if form is not None and form.event_stream:
         dropped |= _EVENT_STREAM_OWN | ({b"content-encoding"} if form.coding else set())
     elif head.status == 204 or form is None:
@@ -160,6 +160,11 @@ def _connection_headers(head: RequestHead) -> list[Header]:
     if b"trailers" in _value(head.headers, b"te").lower():
         return [(b"connection", b"TE"), (b"te", b"trailers")]
     return []
+
+
+def _hop_by_hop(headers: Sequence[Header]) -> frozenset[bytes]:
+    """Names of the fields that end here, in lower case: always, or because ``Connection`` says so."""
+    return _HOP_BY_HOP | (connection_options(headers) - _NOT_NOMINATED)
 
 
 def _value(headers: Sequence[Header], wanted: bytes) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import socket
 
 import pytest
 from websockets.asyncio.client import connect
@@ -14,7 +15,7 @@ from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 
 from .conftest import Serve
-from .kit import ScriptedUpstream, answer, get, within
+from .kit import RunningRelay, ScriptedUpstream, Wire, answer, get, within
 
 
 async def echo(connection: ServerConnection) -> None:
@@ -127,9 +128,8 @@ async def test_the_head_of_an_upgrade_and_bytes_behind_it(serve: Serve, upstream
     assert await peer.read_exactly(12) == b"early client"
 
 
-async def test_each_direction_ends_by_itself(serve: Serve, upstream: ScriptedUpstream) -> None:
-    import socket
-
+async def tunnel(serve: Serve, upstream: ScriptedUpstream) -> tuple[RunningRelay, Wire, Wire]:
+    """Both ends of a connection that has switched protocols."""
     relay = await serve(upstream)
     client = await relay.connect()
     await client.send(get(b"/", *UPGRADE))
@@ -137,6 +137,11 @@ async def test_each_direction_ends_by_itself(serve: Serve, upstream: ScriptedUps
     await peer.head()
     await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n")
     await client.head()
+    return relay, client, peer
+
+
+async def test_each_direction_ends_by_itself(serve: Serve, upstream: ScriptedUpstream) -> None:
+    _, client, peer = await tunnel(serve, upstream)
     await client.send(b"question")
     client.sock.shutdown(socket.SHUT_WR)
     assert await peer.read_to_end() == b"question"
@@ -147,13 +152,7 @@ async def test_each_direction_ends_by_itself(serve: Serve, upstream: ScriptedUps
 
 @pytest.mark.parametrize("who", ["client", "upstream"])
 async def test_a_reset_on_one_side_ends_the_other(serve: Serve, upstream: ScriptedUpstream, who: str) -> None:
-    relay = await serve(upstream)
-    client = await relay.connect()
-    await client.send(get(b"/", *UPGRADE))
-    peer = await upstream.accept()
-    await peer.head()
-    await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n")
-    await client.head()
+    _, client, peer = await tunnel(serve, upstream)
     lost, other = (client, peer) if who == "client" else (peer, client)
     lost.reset()
     await other.gone()
@@ -161,13 +160,7 @@ async def test_a_reset_on_one_side_ends_the_other(serve: Serve, upstream: Script
 
 async def test_a_reset_that_a_write_finds_ends_the_other(serve: Serve, upstream: ScriptedUpstream) -> None:
     """Then the next read looks like a half-close; an upstream that goes on must not write into the void."""
-    relay = await serve(upstream)
-    client = await relay.connect()
-    await client.send(get(b"/", *UPGRADE))
-    peer = await upstream.accept()
-    await peer.head()
-    await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n")
-    await client.head()
+    relay, client, peer = await tunnel(serve, upstream)
     peer.sock.send(b"news")
     client.reset()
     await relay.settle()
