@@ -16,6 +16,7 @@ from figures import (
     cpu_us,
     idle_kib,
     pooled_delays_ms,
+    spread,
 )
 
 IDLE_STREAMS = 10_000
@@ -56,13 +57,13 @@ def ratio_rows(cells: Rounds, firsts: Rounds) -> tuple[list[str], list[list[str]
         return header, []
     rows = [
         [str(variant[0]), connections(variant[1])]
-        + [_spread(cells.ratios(figure, rival, variant)) for _, figure, rival in columns]
+        + [spread(cells.ratios(figure, rival, variant)) for _, figure, rival in columns]
         for variant in cells.variants
     ]
     if "nginx" in firsts.paths:
         for variant in firsts.variants:
             blank = [""] * (len(columns) - 1)
-            ratio = _spread(firsts.ratios(added_ms("first_ns", "p50"), "nginx", variant))
+            ratio = spread(firsts.ratios(added_ms("first_ns", "p50"), "nginx", variant))
             rows.append(["one after the other", connections(variant[0]), *blank, ratio])
     return header, rows
 
@@ -84,10 +85,10 @@ def judge(document: Row, cells: Rounds, firsts: Rounds) -> list[Verdict]:
 def _cpu(cells: Rounds, rival: str) -> Verdict:
     aim = f"CPU per delta ÷ {NAMES[rival]} ≤ {CPU_RATIO}"
     ratios = [(variant, cells.ratios(cpu_us, rival, variant)) for variant in cells.variants]
-    return _all_of(
+    return all_of(
         aim,
         [
-            (_name(variant), _at_most(aim, median(found), CPU_RATIO, f"{median(found):.2f}"))
+            (_name(variant), at_most(aim, median(found), CPU_RATIO, f"{median(found):.2f}"))
             for variant, found in ratios
             if found
         ],
@@ -101,11 +102,11 @@ def _latency(cells: Rounds, quantile: str) -> Verdict:
     for variant in cells.variants:
         ours, theirs = (cells.middle(figure, path, variant) for path in ("relay", "nginx"))
         shown = f"{ours:+.3f} against {theirs:+.3f}"
-        verdicts.append((_name(variant), _at_most(aim, ours, theirs, shown)))
-    return _all_of(aim, verdicts)
+        verdicts.append((_name(variant), at_most(aim, ours, theirs, shown)))
+    return all_of(aim, verdicts)
 
 
-def _all_of(aim: str, verdicts: list[tuple[str, Verdict]]) -> Verdict:
+def all_of(aim: str, verdicts: list[tuple[str, Verdict]]) -> Verdict:
     """Met when every cell meets it: a mean over unlike cells would hide the bad one."""
     shown = "; ".join(f"{where}: {one.found}" for where, one in verdicts)
     return Verdict(aim, shown, all(one.met for _, one in verdicts))
@@ -118,11 +119,11 @@ def _first(firsts: Rounds) -> list[Verdict]:
         ours = firsts.middle(figure, "relay", variant)
         where = f"{connections(variant[0])} connections"
         aim = f"added time to first frame p50 ≤ {FIRST_MS} ms, {where}"
-        found.append(_at_most(aim, ours, FIRST_MS, f"{ours:.3f} ms"))
+        found.append(at_most(aim, ours, FIRST_MS, f"{ours:.3f} ms"))
         if ratios := firsts.ratios(figure, "nginx", variant):
             ratio = median(ratios)
             aim = f"added time to first frame p50 ≤ {FIRST_RATIO:g} times nginx's, {where}"
-            found.append(_at_most(aim, ratio, FIRST_RATIO, f"{ratio:.2f} times"))
+            found.append(at_most(aim, ratio, FIRST_RATIO, f"{ratio:.2f} times"))
     return found
 
 
@@ -131,7 +132,7 @@ def _idle(rows: list[Row]) -> list[Verdict]:
     for row in rows:
         each = idle_kib(row)
         aim = f"{IDLE_STREAMS:,} silent streams: RSS ≤ {IDLE_KIB:g} KiB each"
-        found.append(_at_most(aim, each, IDLE_KIB, f"{each:.1f} KiB with {row['held']:,}"))
+        found.append(at_most(aim, each, IDLE_KIB, f"{each:.1f} KiB with {row['held']:,}"))
         kept = row["held"] == row["asked"] and not row["lost"]
         found.append(
             Verdict("all of them held", f"{row['held']} of {row['asked']}, {row['lost']} lost", kept)
@@ -141,7 +142,7 @@ def _idle(rows: list[Row]) -> list[Verdict]:
         )
         aim = f"new requests beside them answered at once: p50 ≤ {BESIDE_RATIO:g} times that without them"
         shown = f"{beside:.2f} against {without:.2f} ms"
-        found.append(_at_most(aim, beside, BESIDE_RATIO * without, shown))
+        found.append(at_most(aim, beside, BESIDE_RATIO * without, shown))
     return found
 
 
@@ -151,9 +152,9 @@ def _start(rows: list[Row]) -> list[Verdict]:
     mib = median(row["rss"] for row in rows) / MIB
     answered, said = (median(row[name] for row in rows) for name in ("response_s", "ready_line_s"))
     return [
-        _at_most(f"RSS at start ≤ {START_MIB:g} MiB", mib, START_MIB, f"{mib:.1f} MiB"),
-        _at_most(f"first response ≤ {START_SECONDS} s", answered, START_SECONDS, f"{answered:.3f} s"),
-        _at_most(f"`ready` line ≤ {START_SECONDS} s", said, START_SECONDS, f"{said:.3f} s"),
+        at_most(f"RSS at start ≤ {START_MIB:g} MiB", mib, START_MIB, f"{mib:.1f} MiB"),
+        at_most(f"first response ≤ {START_SECONDS} s", answered, START_SECONDS, f"{answered:.3f} s"),
+        at_most(f"`ready` line ≤ {START_SECONDS} s", said, START_SECONDS, f"{said:.3f} s"),
     ]
 
 
@@ -166,7 +167,7 @@ def _departures(rows: list[Row]) -> list[Verdict]:
         mine = [row for row in rows if row["path"] == "relay" and row["mode"] == mode]
         unseen = sum(row["unseen"] for row in mine)
         p99 = at(delays, 0.99)
-        verdict = _at_most(
+        verdict = at_most(
             f"client gone {when} → upstream closed, p99 ≤ {DEPARTURE_MS:g} ms, n ≥ {DEPARTURES}",
             p99,
             DEPARTURE_MS,
@@ -177,7 +178,7 @@ def _departures(rows: list[Row]) -> list[Verdict]:
     return found
 
 
-def _at_most(aim: str, value: float, limit: float, shown: str) -> Verdict:
+def at_most(aim: str, value: float, limit: float, shown: str) -> Verdict:
     """Met when the value does not exceed the limit; otherwise the excess is said."""
     if isnan(value) or isnan(limit):
         return Verdict(aim, "not measured", None)
@@ -189,9 +190,3 @@ def _at_most(aim: str, value: float, limit: float, shown: str) -> Verdict:
 
 def _name(variant: Variant) -> str:
     return f"{variant[0]} {connections(variant[1])}"
-
-
-def _spread(ratios: list[float]) -> str:
-    if not ratios:
-        return "none"
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

@@ -32,7 +32,7 @@ from typing import Any
 
 import probes
 import procfs
-from frames import LAST_CHUNK, OK, STAMPS, request
+from frames import LAST_CHUNK, OK, SCRIPTS, request
 
 READ_BYTES = 16384
 SO_TIMESTAMPNS = 35  # of <asm-generic/socket.h>; Python has no name for it
@@ -61,6 +61,8 @@ class Steady:
 
     def __init__(self, command: dict[str, Any]) -> None:
         self.port: int = command["port"]
+        self.script: str = command["script"]
+        self.stamps = SCRIPTS[self.script].stamps
         self.fresh: bool = command["fresh"]
         self.deltas: int = command["deltas"]
         self.interval_us: int = command["interval_us"]
@@ -144,7 +146,9 @@ class Steady:
                 slot.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
                 self.epoll.register(slot.sock.fileno(), select.EPOLLIN)
                 self.open[slot.sock.fileno()] = slot
-            slot.sock.send(request("stream", deltas, self.interval_us, 0, close=self.fresh))
+            slot.sock.send(
+                request("stream", deltas, self.interval_us, 0, close=self.fresh, script=self.script)
+            )
         except OSError as error:
             self.fail(slot, type(error).__name__)
 
@@ -176,7 +180,7 @@ class Steady:
         """Counts each frame whose blank line is here; what follows is kept for the next read."""
         whole = data.rfind(b"\n\n") + 2
         if whole > 1:
-            stamps = STAMPS.findall(data, 0, whole)
+            stamps = self.stamps.findall(data, 0, whole)
             if slot.got == 0 and stamps:
                 self.firsts.append(arrived - slot.sent_at)
             slot.got += len(stamps)

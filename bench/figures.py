@@ -58,11 +58,18 @@ class Rounds:
         values = self.by_round(figure, path, variant).values()
         return median(values) if values else float("nan")
 
-    def ratios(self, figure: Figure, rival: str, variant: Variant) -> list[float]:
-        """relay's figure over the rival's, for each round in which the rival's is worth dividing by."""
-        ours = self.by_round(figure, "relay", variant)
+    def ratios(self, figure: Figure, rival: str, variant: Variant, path: str = "relay") -> list[float]:
+        """A path's figure over the rival's, for each round in which the rival's is worth dividing by."""
+        ours = self.by_round(figure, path, variant)
         theirs = self.by_round(figure, rival, variant)
         return [ours[number] / theirs[number] for number in ours if theirs.get(number, 0.0) > LEAST]
+
+
+def spread(ratios: list[float]) -> str:
+    """The median, and the lowest and the highest round."""
+    if not ratios:
+        return "none"
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def connections(fresh: bool) -> str:

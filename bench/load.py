@@ -2,6 +2,7 @@
 
     python bench/load.py            about ten minutes; the table goes into bench/README.md
     python bench/load.py --quick    about a minute, printed only
+    python bench/load.py --checked  about eight minutes; what it costs to check streams, in every dialect
 
 The upstream and the clients are processes of their own on one core, the proxy has another core
 to itself. Every round starts the proxies anew and takes each cell (number of streams, kept or
@@ -26,6 +27,8 @@ What could mislead:
   first frame there comes from separate probes, one request after the other.
 - "New connections" are the client's. Every proxy keeps its connections to the upstream, while the
   direct path pays the upstream's accept: what proxies add to the first frame there looks small.
+- With `--checked` a stream of a hundred deltas pays for its request, its opening and its end, too. To see
+  what a delta alone costs, see `micro.py`, or compare runs with other lengths.
 """
 
 import argparse
@@ -38,177 +41,51 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aims
+import checked
 import procfs
 import proxies
 import tables
+from conductor import SPARE_DESCRIPTORS, Bench, Measurement, say
+from frames import IN_PLACE, LEGAL, SCRIPTS
 from peer import Peer
 
 HERE = Path(__file__).resolve().parent
-SETTLE = 0.5
-INTERVAL_US = 20_000  # 50 deltas a second
-DELTAS = {False: 100, True: 25}  # deltas of a stream, on kept and on new connections
-FIRST_PROBES = 100
-SPARE_DESCRIPTORS = 200
-GONE_WITHIN = 2.0
+PEERS = ["nginx", "haproxy", "relay"]
+CHECKED_PEERS = ["nginx", "relay-unchecked", "relay-checked"]
+CHECKED_IDLE = 2000  # enough to tell a tenth of a KiB
 
 
-@dataclass(slots=True)
-class Bench:
-    """One run: the two ends, the options, and what was measured so far."""
-
-    options: argparse.Namespace
-    folder: Path
-    proxy_cpu: int
-    upstream: Peer
-    clients: Peer
-    port: int
-    next_id: int = 1
-    raw: dict[str, list[dict[str, Any]]] = field(
-        default_factory=lambda: {"starts": [], "cells": [], "firsts": [], "departures": [], "idle": []}
-    )
-
-    def start(self, name: str, connections: int = proxies.CONNECTIONS) -> proxies.Way:
-        return proxies.start(
-            name,
-            self.port,
-            self.proxy_cpu,
-            self.folder,
-            connections=connections,
-            relay_args=self.options.relay_args,
-        )
-
-    def quiet(self) -> dict[str, Any]:
-        """Waits until no stream runs at the upstream; the report of the time since the last one."""
-        report = latest = self.upstream.ask()
-        deadline = time.monotonic() + GONE_WITHIN
-        while latest["active"] and time.monotonic() < deadline:
-            time.sleep(0.01)
-            latest = self.upstream.ask()
-            report["gone"].update(latest["gone"])
-        report["left_over"] = latest["active"]
-        return report
-
-    def round(self, number: int) -> None:
-        """Every measurement once, on every path, on proxies that were just started."""
-        with contextlib.ExitStack() as stack:
-            ways = []
-            for name in self.options.only:
-                way = self.start(name)
-                stack.callback(proxies.end, way)
-                ways.append(way)
-                if way.start:
-                    self.raw["starts"].append({"round": number, "path": name, **way.start})
-            turn = number
-            for measure in self.plan():
-                order = ways[turn % len(ways) :] + ways[: turn % len(ways)]
-                for way in order:
-                    measure(number, way)
-                turn += 1
-
-    def plan(self) -> Iterator[Callable[[int, proxies.Way], None]]:
-        """Few streams first, so that memory is read before more of them have stretched it."""
-        if not self.options.skip_first:
-            for fresh in (False, True):
-                yield partial(self.first_frames, fresh=fresh)
-        if not self.options.skip_departures:
-            for mode in ("stream", "silent"):
-                yield partial(self.departures, mode=mode)
-        for streams in self.options.streams:
-            for fresh in (False, True):
-                yield partial(self.cell, streams=streams, fresh=fresh)
-
-    def cell(self, number: int, way: proxies.Way, streams: int, fresh: bool) -> None:
-        self.quiet()
-        stolen, ticks = procfs.stolen_ticks()
-        busy, began = procfs.cpu_ns([self.upstream.process.pid]), time.monotonic_ns()
-        figures = self.clients.ask(
-            do="steady",
-            port=way.port,
-            streams=streams,
-            fresh=fresh,
-            deltas=DELTAS[fresh],
-            interval_us=INTERVAL_US,
-            settle=SETTLE,
-            seconds=self.options.seconds,
-            pids=way.pids(),
-        )
-        busy = procfs.cpu_ns([self.upstream.process.pid]) - busy
-        figures["upstream_share"] = busy / (time.monotonic_ns() - began)
-        stolen_after, ticks_after = procfs.stolen_ticks()
-        figures["stolen_share"] = (stolen_after - stolen) / max(1, ticks_after - ticks)
-        report = self.quiet()
-        for name in ("late_p50_ns", "late_p99_ns", "refused", "left_over"):
-            figures[name] = report[name]
-        self.raw["cells"].append(
-            {"round": number, "path": way.name, "streams": streams, "fresh": fresh, **figures}
-        )
-        say(tables.cell_line(self.raw["cells"][-1]))
-
-    def first_frames(self, number: int, way: proxies.Way, fresh: bool) -> None:
-        self.quiet()
-        figures = self.clients.ask(do="first", port=way.port, n=FIRST_PROBES, fresh=fresh)
-        self.raw["firsts"].append({"round": number, "path": way.name, "fresh": fresh, **figures})
-
-    def departures(self, number: int, way: proxies.Way, mode: str) -> None:
-        """Clients that leave; the upstream's stamps are joined to theirs by the request's id."""
-        self.quiet()
-        count = -(-self.options.departures // self.options.rounds)
-        figures = self.clients.ask(do="depart", port=way.port, n=count, first_id=self.next_id, mode=mode)
-        self.next_id += count
-        report = self.quiet()
-        left: dict[str, int] = figures["left"]
-        delays = [report["gone"][ident] - stamp for ident, stamp in left.items() if ident in report["gone"]]
-        self.raw["departures"].append(
-            {
-                "round": number,
-                "path": way.name,
-                "mode": mode,
-                "n": len(left),
-                "unseen": len(left) - len(delays),
-                "never_arrived": sum(1 for ident in left if ident not in report["arrived"]),
-                "delays_ns": delays,
-                "errors": figures["errors"],
-            }
-        )
-
-    def idle(self, name: str, streams: int) -> None:
-        """Many streams that are silent: memory, CPU, and how new requests fare beside them."""
-        self.quiet()
-        way = self.start(name, connections=2 * streams + SPARE_DESCRIPTORS // 2)
-        try:
-            before = self.clients.ask(do="first", port=way.port, n=FIRST_PROBES, fresh=True)
-            memory = procfs.memory(way.pids())
-            held = self.clients.ask(do="hold", port=way.port, n=streams)
-            after = procfs.memory(way.pids())
-            cpu = procfs.cpu_ns(way.pids())
-            time.sleep(1.0)
-            cpu = procfs.cpu_ns(way.pids()) - cpu
-            beside = self.clients.ask(do="first", port=way.port, n=FIRST_PROBES, fresh=True)
-            released = self.clients.ask(do="release")
-        finally:
-            proxies.end(way)
-        figures = {"before": memory, "after": after, "cpu_ns_per_s": cpu}
-        self.raw["idle"].append(
-            {"path": name, "asked": streams, **held, **released, **figures}
-            | {
-                "first_before": before["first_ns"],
-                "first_beside": beside["first_ns"],
-                "beside": beside["errors"],
-            }
-        )
+def usual_plan(options: argparse.Namespace) -> Iterator[Measurement]:
+    """Few streams first, so that memory is read before more of them have stretched it."""
+    if not options.skip_first:
+        for fresh in (False, True):
+            yield partial(Bench.first_frames, fresh=fresh)
+    if not options.skip_departures:
+        for mode in ("stream", "silent"):
+            yield partial(Bench.departures, mode=mode)
+    for streams in options.streams:
+        for fresh in (False, True):
+            yield partial(Bench.cell, streams=streams, fresh=fresh)
 
 
-def idle_streams() -> int:
-    """As many as two descriptors a stream allow, at most `IDLE_STREAMS`."""
+def checked_plan(options: argparse.Namespace) -> Iterator[Measurement]:
+    """Legal streams at every load; those of which every delta must be mended at one, like any other."""
+    for streams in options.streams:
+        for script in options.scripts:
+            if script in LEGAL or streams == checked.MALFORMED_STREAMS:
+                yield partial(Bench.cell, streams=streams, fresh=False, script=script)
+
+
+def idle_streams(wanted: int) -> int:
+    """As many as wanted and as two descriptors a stream allow."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return min(aims.IDLE_STREAMS, (limit - SPARE_DESCRIPTORS) // 2)
+    return min(wanted, (limit - SPARE_DESCRIPTORS) // 2)
 
 
 def raise_descriptor_limit() -> None:
@@ -225,27 +102,42 @@ def raise_descriptor_limit() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures what relay, nginx and HAProxy add to a stream.")
+    parser.add_argument(
+        "--checked", action="store_true", help="relay with and without checking, in every dialect"
+    )
     parser.add_argument("--rounds", type=int, help="default 5, with --quick 1")
-    parser.add_argument("--seconds", type=float, help="measured window of a cell; default 4, with --quick 1")
+    parser.add_argument(
+        "--seconds", type=float, help="measured window of a cell; default 4, with --checked 1.5, --quick 1"
+    )
     parser.add_argument("--streams", default="1,64,400", help="numbers of streams (%(default)s)")
-    parser.add_argument("--only", default="nginx,haproxy,relay", help="paths beside direct (%(default)s)")
+    parser.add_argument(
+        "--scripts",
+        default=",".join([*LEGAL, IN_PLACE["messages"]]),
+        help=f"with --checked, of {', '.join(SCRIPTS)} (%(default)s)",
+    )
+    parser.add_argument("--only", help=f"paths beside direct, of {', '.join(proxies.NAMES[1:])}")
     parser.add_argument("--departures", type=int, help="clients that leave; default 200, with --quick 60")
     parser.add_argument("--quick", action="store_true", help="about a minute; the README is left alone")
     parser.add_argument("--skip-first", action="store_true", help="no probes of the first frame")
     parser.add_argument("--skip-departures", action="store_true", help="no clients that leave")
-    parser.add_argument("--skip-idle", action="store_true", help="no 10,000 silent streams")
+    parser.add_argument("--skip-idle", action="store_true", help="no silent streams")
     parser.add_argument("--relay-args", default="", help="more arguments for `relay serve`, as one string")
     parser.add_argument(
         "--write", action=argparse.BooleanOptionalAction, help="the table into bench/README.md"
     )
     options = parser.parse_args()
+    usual = CHECKED_PEERS if options.checked else PEERS
+    only = options.only.split(",") if options.only else usual
     options.rounds = options.rounds or (1 if options.quick else 5)
-    options.seconds = options.seconds or (1.0 if options.quick else 4.0)
+    options.seconds = options.seconds or (1.0 if options.quick else 1.5 if options.checked else 4.0)
     options.departures = options.departures or (60 if options.quick else aims.DEPARTURES)
     options.streams = sorted(int(number) for number in options.streams.split(","))
-    options.only = [name for name in proxies.NAMES if name == "direct" or name in options.only.split(",")]
+    options.scripts = options.scripts.split(",")
+    options.only = [name for name in proxies.NAMES if name == "direct" or name in only]
+    if unknown := {*only} - {*proxies.NAMES} | {*options.scripts} - {*SCRIPTS}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if options.write is None:
-        options.write = not options.quick and len(options.only) == len(proxies.NAMES)
+        options.write = not options.quick and {*usual} <= {*options.only}
     return options
 
 
@@ -262,14 +154,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         clients = Peer("clients.py", client_cpu)
         stack.callback(clients.end)
         bench = Bench(options, folder, proxy_cpu, upstream, clients, upstream.read()["port"])
+        plan = checked_plan if options.checked else usual_plan
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}")
-            bench.round(number)
+            bench.round(number, plan(options))
         if not options.skip_idle:
-            for name in options.only[1:]:
-                say(f"idle streams on {name}")
-                bench.idle(name, idle_streams())
+            idle(bench, options)
     return bench.raw
+
+
+def idle(bench: Bench, options: argparse.Namespace) -> None:
+    """The probes of silent streams."""
+    scripts = [script for script in options.scripts if script in LEGAL] if options.checked else ["chat"]
+    wanted = CHECKED_IDLE if options.checked else aims.IDLE_STREAMS
+    for script in scripts:
+        for name in options.only[1:]:
+            if name in proxies.RELAYS or not options.checked:
+                say(f"idle streams on {name}, {script}")
+                bench.idle(name, idle_streams(wanted), script=script)
 
 
 def main() -> int:
@@ -290,23 +192,21 @@ def main() -> int:
         "minutes": round((time.time() - began) / 60, 1),
         "command": shlex.join(["python", "bench/load.py", *sys.argv[1:]]),
         "machine": facts,
-        "versions": [version for name in options.only if (version := proxies.version(name))],
+        "versions": proxies.versions(options.only),
         "options": {name: value for name, value in vars(options).items() if value is not None},
         **raw,
     }
-    kept = HERE / "results" / time.strftime("load-%Y%m%d-%H%M%S.json", time.gmtime(began))
+    view = checked if options.checked else tables
+    name = "checked" if options.checked else "load"
+    kept = HERE / "results" / time.strftime(f"{name}-%Y%m%d-%H%M%S.json", time.gmtime(began))
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps(document, indent=1))
-    text = tables.render(document)
+    text = view.render(document)
     print(text)
     say(f"raw figures: {kept}")
     if options.write:
-        tables.insert(HERE / "README.md", text)
+        tables.insert(HERE / "README.md", name, text)
     return 0
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

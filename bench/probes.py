@@ -13,7 +13,7 @@ import socket
 import time
 from typing import Any
 
-from frames import LAST_CHUNK, OK, STAMPS, request
+from frames import LAST_CHUNK, OK, SCRIPTS, request
 
 HOST = "127.0.0.1"
 SOCKET_TIMEOUT = 10.0
@@ -36,14 +36,15 @@ def first_frames(command: dict[str, Any]) -> tuple[list[int], dict[str, int]]:
     times: list[int] = []
     errors: dict[str, int] = {}
     sock: socket.socket | None = None
-    question = request("stream", 1, PROBE_INTERVAL_US, 0, close=command["fresh"])
+    script = command["script"]
+    question = request("stream", 1, PROBE_INTERVAL_US, 0, close=command["fresh"], script=script)
     for _ in range(command["n"]):
         begin = time.monotonic_ns()
         try:
             if sock is None:
                 sock = connect(command["port"])
             sock.sendall(question)
-            received, data = _read_until_stamp(sock)
+            received, data = _read_until_stamp(sock, script)
             times.append(received - begin)
             _read_until_end(sock, data)
         except OSError as error:
@@ -70,7 +71,7 @@ def depart(command: dict[str, Any]) -> dict[str, Any]:
             sock = connect(command["port"])
             sock.sendall(request(command["mode"], 1_000_000, DELTA_INTERVAL_US, ident))
             if command["mode"] == "stream":
-                _read_until_stamp(sock)
+                _read_until_stamp(sock, "chat")
         except OSError as error:
             _count(errors, error)
             if _hopeless(errors):
@@ -104,7 +105,7 @@ class Held:
             while asked < command["n"] and len(waiting) < PENDING_LIMIT:
                 asked += 1
                 try:
-                    descriptor = self._ask(command["port"])
+                    descriptor = self._ask(command["port"], command["script"])
                 except OSError as error:
                     _count(errors, error)
                     continue
@@ -115,17 +116,17 @@ class Held:
                 waiting.remove(descriptor)
                 epoll.unregister(descriptor)
                 try:
-                    _read_until_stamp(self.socks[descriptor])
+                    _read_until_stamp(self.socks[descriptor], command["script"])
                 except OSError as error:
                     self.socks.pop(descriptor).close()
                     _count(errors, error)
         epoll.close()
         return {"held": len(self.socks) - len(waiting), "seconds": time.monotonic() - begin, "errors": errors}
 
-    def _ask(self, port: int) -> int:
+    def _ask(self, port: int, script: str) -> int:
         sock = connect(port)
         self.socks[sock.fileno()] = sock
-        sock.sendall(request("hold", 1, 0, 0))
+        sock.sendall(request("hold", 1, 0, 0, script=script))
         return sock.fileno()
 
     def release(self) -> dict[str, Any]:
@@ -145,9 +146,9 @@ class Held:
         return {"released": released, "lost": lost}
 
 
-def _read_until_stamp(sock: socket.socket) -> tuple[int, bytes]:
-    """When the first whole frame was here, and all that had come by then."""
-    data = b""
+def _read_until_stamp(sock: socket.socket, script: str) -> tuple[int, bytes]:
+    """When the first delta was here, and all that had come by then."""
+    data, stamps = b"", SCRIPTS[script].stamps
     while True:
         piece = sock.recv(16384)
         received = time.monotonic_ns()
@@ -156,7 +157,7 @@ def _read_until_stamp(sock: socket.socket) -> tuple[int, bytes]:
         data += piece
         if not data.startswith(OK):
             raise ConnectionRefusedError(f"status {data[9:12].decode('latin-1')}")
-        if b"\n\n" in data and STAMPS.search(data):
+        if (stamp := stamps.search(data)) and data.find(b"\n\n", stamp.end()) >= 0:
             return received, data
 
 

@@ -1,5 +1,7 @@
 """The paths of the load bench: direct, nginx, HAProxy, relay; how each is configured and started.
 
+relay may take part under several names, with other arguments each: `relay` as it is by default.
+
 One worker each, told to do nothing but pass a stream on: no logs, no buffering, no delay, idle
 connections to the upstream kept, limits out of the way. HAProxy has `abortonclose` besides, or
 it would not tell the upstream that a client left before the head.
@@ -27,7 +29,9 @@ import procfs
 from frames import LAST_CHUNK, OK, request
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("direct", "nginx", "haproxy", "relay")
+RELAYS = {"relay-unchecked": "--repair off", "relay-checked": "--repair on", "relay": ""}
+PROGRAMS = ("nginx", "haproxy")
+NAMES = ("direct", *PROGRAMS, *RELAYS)
 CONNECTIONS = 4096  # room for 400 clients and as many upstream connections, times five
 READY_WITHIN = 15.0
 ENDED_WITHIN = 3.0
@@ -118,17 +122,13 @@ class Way:
         return self.log.read_text(errors="replace")[-2000:]
 
 
-def version(name: str) -> str:
-    match name:
-        case "nginx":
-            return procfs.version_of([_binary(name) or name, "-v"])
-        case "haproxy":
-            return procfs.version_of([_binary(name) or name, "-v"])
-        case "relay":
-            return procfs.version_of(
-                [sys.executable, "-c", "import relay; print('relay', relay.__version__)"]
-            )
-    return ""
+def versions(names: list[str]) -> list[str]:
+    """What is measured, each program once."""
+    found = {name: procfs.version_of([_binary(name) or name, "-v"]) for name in names if name in PROGRAMS}
+    if {*names} & {*RELAYS}:
+        command = [sys.executable, "-c", "import relay; print('relay', relay.__version__)"]
+        found["relay"] = procfs.version_of(command)
+    return list(found.values())
 
 
 def start(name: str, upstream: int, cpu: int, folder: Path, *, connections: int, relay_args: str) -> Way:
@@ -194,7 +194,8 @@ def _binary(name: str) -> str | None:
 
 
 def _command(name: str, upstream: int, port: int, home: Path, connections: int, relay_args: str) -> list[str]:
-    if name == "relay":
+    if name in RELAYS:
+        relay_args = f"{RELAYS[name]} {relay_args}"
         ends = ["--upstream", f"http://127.0.0.1:{upstream}", "--listen", f"127.0.0.1:{port}"]
         return [sys.executable, "-m", "relay", "serve", *ends, *shlex.split(relay_args)]
     binary = _binary(name)
@@ -217,7 +218,7 @@ def _wait_ready(way: Way, began: float) -> None:
     """
     process = way.process
     assert process is not None
-    wanted = {"response_s", "ready_line_s"} if way.name == "relay" else {"response_s"}
+    wanted = {"response_s", "ready_line_s"} if way.name in RELAYS else {"response_s"}
     while not wanted <= way.start.keys():
         if "ready_line_s" in wanted - way.start.keys() and _says_ready(way.log):
             way.start["ready_line_s"] = time.monotonic() - began

@@ -22,41 +22,40 @@ from figures import (
 )
 from proxies import NAMES
 
-BEGIN, END = "<!-- load:begin -->", "<!-- load:end -->"
-
 
 def render(document: Row) -> str:
     """Everything that goes between the marks of the README."""
     cells = Rounds(document["cells"], "streams", "fresh")
     firsts = Rounds(document["firsts"], "fresh")
     parts = [
-        _heading(document),
+        heading(document),
         _cell_table(cells),
-        _titled("First frame, one request after the other:", _first_table(firsts)),
-        _titled("Clients that left, seen by the upstream after:", _departure_table(document["departures"])),
-        _titled("Silent streams:", _idle_table(document["idle"])),
-        _titled("Start:", _start_table(document["starts"])),
-        _titled("relay against the others, lowest and highest round in brackets:", _ratios(cells, firsts)),
-        _titled("Aims:", _aims(document, cells, firsts)),
-        _doubts(document),
+        titled("First frame, one request after the other:", _first_table(firsts)),
+        titled("Clients that left, seen by the upstream after:", _departure_table(document["departures"])),
+        titled("Silent streams:", _idle_table(document["idle"])),
+        titled("Start:", _start_table(document["starts"])),
+        titled("relay against the others, lowest and highest round in brackets:", _ratios(cells, firsts)),
+        titled("Aims:", aims_table(aims.judge(document, cells, firsts))),
+        doubts(document),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def insert(readme: Path, text: str) -> None:
-    """Replaces what stands between the two marks."""
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, mark, after = rest.partition(END)
+def insert(readme: Path, name: str, text: str) -> None:
+    """Replaces what stands between the two marks of this name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, _, rest = readme.read_text().partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"{readme} lacks the marks {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        raise ValueError(f"{readme} lacks the marks {begin} and {end}")
+    readme.write_text(f"{before}{begin}\n{text}{end}{after}")
 
 
 def cell_line(cell: Row) -> str:
     """One cell for the terminal, while the bench runs."""
     latency, seconds = cell["arrived_ns"], cell["seconds"]
     line = (
-        f"  {cell['path']:8}{cell['streams']:5} {connections(cell['fresh'])}"
+        f"  {cell['script']:15}{cell['path']:15}{cell['streams']:4} {connections(cell['fresh'])}"
         f"  p50 {latency.get('p50', 0) / MS:7.3f} ms  p99 {latency.get('p99', 0) / MS:7.3f} ms"
         f"  cpu {cpu_us(cell, cell):6.1f} µs  {cell['deltas'] / seconds:6.0f}/s"
         f"  clients {cell['client_cpu_ns'] / seconds / 1e9:4.0%}  upstream {cell['upstream_share']:4.0%}"
@@ -71,11 +70,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines) if rows else ""
 
 
-def _titled(title: str, text: str) -> str:
+def titled(title: str, text: str) -> str:
     return f"{title}\n\n{text}" if text else ""
 
 
-def _heading(document: Row) -> str:
+def heading(document: Row) -> str:
     machine, options = document["machine"], document["options"]
     stolen = max((cell["stolen_share"] for cell in document["cells"]), default=0.0)
     return (
@@ -183,14 +182,13 @@ def _ratios(cells: Rounds, firsts: Rounds) -> str:
     return table(*aims.ratio_rows(cells, firsts))
 
 
-def _aims(document: Row, cells: Rounds, firsts: Rounds) -> str:
-    verdicts = aims.judge(document, cells, firsts)
+def aims_table(verdicts: list[aims.Verdict]) -> str:
     words = {True: "met", False: "**missed**", None: "not judged"}
     rows = [[verdict.aim, verdict.found, words[verdict.met]] for verdict in verdicts]
     return table(["aim", "found", ""], rows)
 
 
-def _doubts(document: Row) -> str:
+def doubts(document: Row, idle_wanted: int = aims.IDLE_STREAMS) -> str:
     """What makes a figure doubtful, said beside it. Repeated ones are counted, not listed."""
     cells, found = document["cells"], []
     for cell in cells:
@@ -205,10 +203,10 @@ def _doubts(document: Row) -> str:
         for row in document["firsts"] + document["departures"] + document["idle"]
         if row["errors"] or row.get("beside")
     ]
-    short = [row["asked"] for row in document["idle"] if row["asked"] < aims.IDLE_STREAMS]
+    short = [row["asked"] for row in document["idle"] if row["asked"] < idle_wanted]
     if short:
         found.append(
-            f"{short[0]:,} silent streams instead of {aims.IDLE_STREAMS:,}: this machine gives a process "
+            f"{short[0]:,} silent streams instead of {idle_wanted:,}: this machine gives a process "
             "too few descriptors, and a proxy needs two a stream."
         )
     for what, rule in DOUBTFUL.items():
@@ -216,7 +214,7 @@ def _doubts(document: Row) -> str:
         if where:
             count = sum(1 for cell in cells if rule(cell))
             found.append(f"{what} in {count} of {len(cells)} cells ({', '.join(where)}).")
-    return _titled("Doubts:", "\n".join(f"- {line}" for line in found))
+    return titled("Doubts:", "\n".join(f"- {line}" for line in found))
 
 
 # None of these is the proxy's doing. The stamps of the table's first columns are taken before and after

@@ -1,7 +1,7 @@
 """The upstream of the load bench: one process, one epoll, streams that tick on an absolute schedule.
 
 It must cost little, since it shares a core with the clients where a machine has only two: a
-delta is one bytes concatenation and one `send`. `epoll_wait` rounds its timeout to milliseconds,
+delta is a template filled in and one `send`. `epoll_wait` rounds its timeout to milliseconds,
 which would bunch twenty deltas of 400 streams into one tick; so the process sleeps in `select`
 on the epoll descriptor, which takes microseconds, and asks epoll afterwards.
 
@@ -21,14 +21,7 @@ import socket
 import sys
 import time
 
-from frames import (
-    DELTA_AFTER,
-    DELTA_BEFORE,
-    FIRST_AFTER,
-    FIRST_BEFORE,
-    STREAM_END,
-    WANTED,
-)
+from frames import SCRIPTS, WANTED, Script
 
 BACKLOG = 4096
 SELECT_CEILING = 1.0
@@ -37,11 +30,13 @@ SELECT_CEILING = 1.0
 class Connection:
     """One connection from a proxy, and the stream that runs on it, if any."""
 
-    __slots__ = ("ident", "interval", "left", "received", "sock")
+    __slots__ = ("deltas", "ident", "interval", "left", "received", "script", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.received = b""
+        self.script: Script = SCRIPTS["chat"]
+        self.deltas = 0
         self.left = -1  # deltas still to send; 0 means only the end; -1 means no stream runs
         self.interval = 0
         self.ident = -1
@@ -123,16 +118,18 @@ class Upstream:
         if wanted is None:
             self.close(conn, time.monotonic_ns())
             return
-        mode = wanted[1]
-        conn.ident = int(wanted[4])
+        script, mode = SCRIPTS[wanted[1].decode()], wanted[2]
+        conn.ident = int(wanted[5])
         now = self.arrived[conn.ident] = time.monotonic_ns()
         if mode == b"silent":
             return
-        if not self.send(conn, FIRST_BEFORE + b"%016d" % time.monotonic_ns() + FIRST_AFTER):
+        if not self.send(conn, script.start(time.monotonic_ns())):
             return
         if mode == b"stream":
-            conn.left = int(wanted[2]) - 1
-            conn.interval = int(wanted[3]) * 1000
+            conn.script = script
+            conn.deltas = int(wanted[3])
+            conn.left = conn.deltas - 1
+            conn.interval = int(wanted[4]) * 1000
             self.turn += 1
             heapq.heappush(self.schedule, (now + conn.interval, self.turn, conn))
 
@@ -143,14 +140,15 @@ class Upstream:
         while schedule and schedule[0][0] <= now:
             due, turn, conn = schedule[0]
             self.late.append(now - due)
-            if conn.left > 0 and self.send(conn, DELTA_BEFORE + b"%016d" % time.monotonic_ns() + DELTA_AFTER):
+            number = conn.deltas - conn.left
+            if conn.left > 0 and self.send(conn, conn.script.piece(number, time.monotonic_ns())):
                 conn.left -= 1
                 heapq.heapreplace(schedule, (due + conn.interval, turn, conn))
             else:
                 heapq.heappop(schedule)
                 if conn.left == 0:
                     conn.left = conn.ident = -1
-                    self.send(conn, STREAM_END)
+                    self.send(conn, conn.script.end(conn.deltas))
             now = time.monotonic_ns()
 
     def send(self, conn: Connection, data: bytes) -> bool:

@@ -6,6 +6,7 @@ that runs changes a setting. Bad text is a ``UsageError`` that says what was exp
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 from dataclasses import dataclass, field
@@ -102,9 +103,22 @@ class Upstream:
         return f"{self.origin}{self.base_path}"
 
 
+class Repair(enum.Enum):
+    """What to do with event streams of completions.
+
+    ON      check every frame, mend what is malformed, end what is cut with the dialect's error
+    REPORT  check and count, change nothing
+    OFF     do not look
+    """
+
+    ON = "on"
+    REPORT = "report"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds, one for each phase that can hang."""
+    """Seconds, one for each phase that can hang; ``silence`` is when a waiting client gets a sign of life."""
 
     client_head: float = 10.0
     client_body: float = 30.0
@@ -114,6 +128,8 @@ class Timeouts:
     connect: float = 5.0
     head: float = 300.0
     idle: float = 300.0
+    silence: float = 15.0
+    terminal: float = 5.0
     pool_idle: float = 4.0
 
 
@@ -125,6 +141,7 @@ class Limits:
     fields: int = 100
     frame: int = 16 * 1024 * 1024
     replay: int = 256 * 1024
+    document: int = 64 * 1024 * 1024
     idle_connections: int = 512
 
 
@@ -136,6 +153,8 @@ class Settings:
     listen: tuple[ListenAddress, ...] = (ListenAddress("127.0.0.1", 8787),)
     workers: int = 1
     drain: float = 30.0
+    repair: Repair = Repair.ON
+    ask_usage: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
 

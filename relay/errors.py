@@ -4,12 +4,16 @@
     RelayError
         ClientError             the client's: 400
             HeadTooLarge        431
+            BodyTooLarge        413
             VersionNotSupported 505
             ClientTimeout       408
         UpstreamError           the upstream's: 502
             UpstreamUnreachable 503, nothing was sent: trying again is safe
             UpstreamTimeout     504
-            UpstreamClosed      502, closed or reset before it had answered
+            UpstreamClosed      502, reset, or closed before it had answered
+                UpstreamTruncated   closed in the middle of its answer
+            UpstreamMalformed   502, a frame that cannot be mended
+            UpstreamRefused     the error that the upstream sent where its answer should begin
         ShuttingDown            503, relay's own: draining
     FramingError                a peer broke body framing; the side that was reading says whose
 
@@ -43,6 +47,11 @@ class RelayError(Exception):
     code = "relay_error"
     type = "api_error"
     end = "UP"
+    before: Sequence[bytes | bytearray | memoryview] = ()
+    """What was whole when a stream failed, ready to be sent."""
+    retry_after: str | None = None
+    body: bytes | None = None
+    """The document of the answer, where it is not relay's own."""
 
 
 class ClientError(RelayError):
@@ -59,6 +68,14 @@ class HeadTooLarge(ClientError):
 
     status = 431
     code = "head_too_large"
+
+
+class BodyTooLarge(ClientError):
+    """A request body above the limit."""
+
+    status = 413
+    code = "request_too_large"
+    type = "request_too_large"
 
 
 class VersionNotSupported(ClientError):
@@ -108,6 +125,32 @@ class UpstreamClosed(UpstreamError):
     end = "UR"
 
 
+class UpstreamTruncated(UpstreamClosed):
+    """The upstream closed in the middle of its answer."""
+
+    code = "upstream_truncated"
+    end = "UE"
+
+
+class UpstreamMalformed(UpstreamError):
+    """The upstream sent a frame that cannot be mended, nor left out."""
+
+    code = "upstream_invalid_frame"
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream's answer began, and ended, with an error; ``body`` says it in the client's dialect."""
+
+    code = "upstream_error"
+    end = "UX"
+
+    def __init__(self, message: str, status: int, body: bytes, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
 class ShuttingDown(RelayError):
     """A request that came while this relay was already draining."""
 
@@ -123,6 +166,8 @@ def document(error: RelayError) -> bytes:
     One shape that both families of SDK read: Anthropic's look at the outer ``type`` and
     ``error.type``, OpenAI's at ``error.message``, ``error.code`` and ``error.param``.
     """
+    if error.body is not None:
+        return error.body
     return orjson.dumps(
         {
             "type": "error",

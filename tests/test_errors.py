@@ -9,6 +9,7 @@ import pytest
 
 from relay import errors
 from relay.errors import (
+    BodyTooLarge,
     ClientError,
     ClientTimeout,
     FramingError,
@@ -17,7 +18,10 @@ from relay.errors import (
     ShuttingDown,
     UpstreamClosed,
     UpstreamError,
+    UpstreamMalformed,
+    UpstreamRefused,
     UpstreamTimeout,
+    UpstreamTruncated,
     UpstreamUnreachable,
     UsageError,
     VersionNotSupported,
@@ -27,12 +31,15 @@ from relay.errors import (
 TABLE: list[tuple[type[RelayError], type[RelayError], int, str]] = [
     (ClientError, RelayError, 400, "CD"),
     (HeadTooLarge, ClientError, 431, "CD"),
+    (BodyTooLarge, ClientError, 413, "CD"),
     (VersionNotSupported, ClientError, 505, "CD"),
     (ClientTimeout, ClientError, 408, "CD"),
     (UpstreamError, RelayError, 502, "UP"),
     (UpstreamUnreachable, UpstreamError, 503, "UF"),
     (UpstreamTimeout, UpstreamError, 504, "UT"),
     (UpstreamClosed, UpstreamError, 502, "UR"),
+    (UpstreamTruncated, UpstreamClosed, 502, "UE"),
+    (UpstreamMalformed, UpstreamError, 502, "UP"),
     (ShuttingDown, RelayError, 503, "DR"),
 ]
 
@@ -51,7 +58,8 @@ def error_classes() -> set[type[Exception]]:
 
 
 def test_every_error_is_in_this_table_and_in_the_docstring() -> None:
-    assert error_classes() == {UsageError, FramingError, RelayError, *[row[0] for row in TABLE]}
+    bare = {UsageError, FramingError, RelayError, UpstreamRefused}
+    assert error_classes() == bare | {row[0] for row in TABLE}
     assert all(one.__name__ in (errors.__doc__ or "") for one in error_classes())
 
 
@@ -75,3 +83,10 @@ def test_the_document_has_the_shape_that_both_families_of_sdk_read(
         "type": "error",
         "error": {"type": error.type, "code": error.code, "message": message, "param": None},
     }
+
+
+def test_a_refusal_is_the_upstreams_own_answer() -> None:
+    error = UpstreamRefused("slow down", 429, b'{"error":{}}', "7")
+    assert (error.status, error.end, error.retry_after) == (429, "UX", "7")
+    assert document(error) == b'{"error":{}}'
+    assert str(error) == "slow down"

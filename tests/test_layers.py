@@ -1,8 +1,8 @@
 """The house plan as tests: who may import whom, and how large a thing may grow.
 
 ``LAYERS`` names every module, lowest first; a module imports only what stands before it. The
-packages ``cli`` and ``fake`` stand as one entry each, because nothing else imports their parts
-and their own order is theirs, as long as it has no circle.
+packages ``cli`` and ``fake``, and the parts of each dialect, stand as one entry each, because
+nothing else imports them and their own order is theirs, as long as it has no circle.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ PACKAGE = ROOT / "relay"
 
 LAYERS: dict[str, str] = {
     "ground": "__init__ errors config",
-    "wire": "wire wire.framing wire.inflate wire.sse wire.http1 wire.forwarding",
-    "core": "stream",
+    "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.http1 wire.forwarding",
+    "dialects": "dialects.deltas dialects.grammar dialects.frame dialects.failures dialects.checker "
+    "dialects.chat_* dialects.chat dialects.messages_* dialects.messages "
+    "dialects.responses_* dialects.responses dialects",
+    "core": "completion crosstalk likeness patching payload mending stream checked opening",
     # ----- the asyncio line -----
-    "net": "net net.outlet net.deadline net.hangup net.peer net.upstream net.dial net.pool net.relay "
-    "net.tunnel net.upload net.download net.exchange net.server",
+    "net": "net net.outlet net.deadline net.keepalive net.hangup net.peer net.upstream net.dial net.pool "
+    "net.relay net.tunnel net.upload net.document net.checking net.reply net.download net.exchange "
+    "net.server",
     "fake": "fake.*",
     "process": "listen worker supervisor cli.* __main__",
 }
-BELOW_THE_LINE = ("ground", "wire", "core")
+BELOW_THE_LINE = ("ground", "wire", "dialects", "core")
 IMPURE = {"asyncio", "uvloop", "socket", "ssl", "time", "random", "threading", "logging"}
 STRANGERS = [{"net", "instrument", "fake"}, {"wire", "dialects"}]
 """Packages that never import each other."""
-DIALECTS = {"dialects.chat", "dialects.messages", "dialects.responses"}
+DIALECTS = {"chat", "messages", "responses"}
 
 MAY_PRINT = ("cli", "worker", "supervisor")
 MAX_MODULE, MAX_FUNCTION = 350, 60
@@ -51,8 +55,15 @@ every_module = pytest.mark.parametrize("module", MODULES)
 
 def entry(module: str) -> str | None:
     """The line of ``LAYERS`` that this module belongs to."""
-    package = module.split(".", 1)[0] + ".*"
-    return module if module in RANKS else package if package in RANKS else None
+    entries = (module, module.split(".", 1)[0] + ".*", module.split("_", 1)[0] + "_*")
+    return next((name for name in entries if name in RANKS), None)
+
+
+def dialect(module: str) -> str | None:
+    """Whose part this module is: ``chat`` for dialects.chat and dialects.chat_tools."""
+    package, _, name = module.partition(".")
+    family = name.split("_")[0]
+    return family if package == "dialects" and family in DIALECTS else None
 
 
 def imported(tree: ast.AST, module: str, *, is_package: bool = False) -> Iterator[str]:
@@ -87,8 +98,11 @@ def complaint(importer: str, target: str) -> str | None:
     packages = {importer.split(".")[0], target.split(".")[0]}
     if len(packages) == 2 and any(packages <= strangers for strangers in STRANGERS):
         return "these packages never import each other"
-    if {importer, target} <= DIALECTS:
+    own = dialect(importer)
+    if own is not None and dialect(target) not in (None, own):
         return "a dialect knows no other dialect"
+    if own is None and dialect(target) is not None and importer != "dialects":
+        return "a dialect is known by its name"
     above, below = entry(importer), entry(target)
     if above is None or below is None:
         return "not in LAYERS"
@@ -115,6 +129,12 @@ def complaint(importer: str, target: str) -> str | None:
         ("wire.sse", "dialects.chat", "never import each other"),
         ("dialects.chat", "wire.sse", "never import each other"),
         ("dialects.chat", "dialects.messages", "no other dialect"),
+        ("dialects.chat_tools", "dialects.responses_items", "no other dialect"),
+        ("dialects.chat_tools", "dialects.chat", "upwards"),
+        ("dialects.checker", "dialects.chat", "known by its name"),
+        ("mending", "dialects.chat_tools", "known by its name"),
+        ("dialects.chat", "mending", "upwards"),
+        ("dialects.chat", "dialects", "upwards"),
         ("net.new", "errors", "not in LAYERS"),
         ("stream", "new", "not in LAYERS"),
     ],
@@ -127,6 +147,11 @@ def test_an_import_against_the_plan_is_noticed(importer: str, target: str, why: 
     ("importer", "target"),
     [
         ("stream", "wire.sse"),
+        ("dialects.chat", "dialects.chat_tools"),
+        ("dialects.chat_tools", "dialects.chat_content"),
+        ("dialects.chat", "dialects.grammar"),
+        ("dialects", "dialects.chat"),
+        ("mending", "dialects.checker"),
         ("net.server", "net.exchange"),
         ("fake.a", "fake.b"),
         ("cli.fake", "fake.server"),

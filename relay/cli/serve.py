@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from relay import __version__
-from relay.config import ListenAddress, Settings, Upstream, seconds
+from relay.config import ListenAddress, Repair, Settings, Timeouts, Upstream, seconds
 from relay.errors import UsageError
 from relay.listen import bind_each, bound_url, unlinked_at_end
 
@@ -34,6 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="30s",
         metavar="TIME",
         help="how long live streams may run on after SIGTERM (default 30s)",
+    )
+    parser.add_argument(
+        "--repair",
+        choices=[repair.value for repair in Repair],
+        default=Repair.ON.value,
+        help="mend malformed streams, only report them, or forward them untouched (default on)",
+    )
+    parser.add_argument(
+        "--keep-alive",
+        default="15s",
+        metavar="TIME",
+        help="silence after which a waiting client gets a sign of life; none: never (default 15s)",
+    )
+    parser.add_argument(
+        "--ask-usage",
+        action="store_true",
+        help="ask chat upstreams for token counts, and keep them from clients that did not ask",
     )
 
 
@@ -70,6 +87,9 @@ def _settings(args: argparse.Namespace) -> Settings:
         listen=tuple(ListenAddress.parse(text) for text in args.listen or ["127.0.0.1:8787"]),
         workers=args.workers,
         drain=seconds(args.drain),
+        repair=Repair(args.repair),
+        ask_usage=args.ask_usage,
+        timeouts=Timeouts(silence=0 if args.keep_alive == "none" else seconds(args.keep_alive)),
     )
 
 

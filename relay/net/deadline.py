@@ -41,6 +41,11 @@ class Deadline:
         if self._at is not None:
             self._at = self._loop.time() + self._seconds
 
+    @property
+    def touched(self) -> float:
+        """When it was last started or touched, in the loop's time; long ago when it is stopped."""
+        return 0.0 if self._at is None else self._at - self._seconds
+
     def stop(self) -> None:
         """Do not fire until started again."""
         self._at = None

@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.errors import FramingError, RelayError, UpstreamClosed, UpstreamError
+from relay.checked import CheckedStream
+from relay.config import Timeouts
+from relay.errors import FramingError, RelayError, UpstreamError, UpstreamTruncated
+from relay.net.keepalive import KeepAlive
 from relay.net.outlet import Outlet
 from relay.net.upstream import UpstreamConnection
-from relay.stream import ResponseStream
-from relay.wire.framing import Buffer, Data, Reframer
+from relay.opening import Machine
+from relay.wire.framing import Buffer, Data
+
+_CONVERTED = b"x-relay-converted: json\r\n\r\n"
+"""Ends the head of a stream that was made of a JSON document."""
 
 
 class Owner(Protocol):
@@ -31,60 +37,75 @@ class Owner(Protocol):
 class Download:
     """One response, from its head to its end."""
 
-    __slots__ = ("_held", "_idle", "_machine", "_outlet", "_owner", "_upstream")
+    __slots__ = ("_held", "_keep_alive", "_machine", "_outlet", "_owner", "_timeouts", "_upstream")
 
     def __init__(
         self,
         owner: Owner,
         upstream: UpstreamConnection,
         outlet: Outlet,
-        machine: Reframer | ResponseStream,
+        machine: Machine,
         *,
         head: bytes,
-        idle: float,
+        timeouts: Timeouts,
     ) -> None:
         self._owner = owner
         self._upstream = upstream
         self._outlet = outlet
         self._machine = machine
         self._held: bytes | None = head
-        self._idle = idle
+        self._timeouts = timeouts
+        self._keep_alive: KeepAlive | None = None
         upstream.sink = self.receive
-        upstream.deadline.start(idle)
+        upstream.deadline.start(timeouts.idle)
 
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> None:
         """Bytes of the body; whole frames leave before this returns."""
         machine = self._machine
-        if self._held is None and machine.passes(data, start, end):
-            self._outlet.write(view[start:end])
+        try:
+            out = machine.receive(data, view, start, end)
+        except (FramingError, RelayError) as error:
+            self._fail(error, UpstreamError(f"the upstream sent a malformed response body: {error}"))
+            return
+        if self._held is None and len(out) == 1:
+            self._outlet.write(out[0])
         else:
-            try:
-                self._send(machine.receive(data, view, start, end))
-            except FramingError as error:
-                self._send(error.before)
-                self._owner.fail(UpstreamError(f"the upstream sent a malformed response body: {error}"))
-                return
-            if machine.complete:
-                self._owner.finished(exact=machine.consumed == end)
-                return
-        if self._outlet.full:
+            self._send(out)
+        if machine.complete:
+            self._owner.finished(exact=machine.consumed == end)
+        elif self._outlet.full:
             # The client does not keep up. The idle limit measures the upstream only, so it rests.
             self._upstream.pause()
             self._upstream.deadline.stop()
             self._owner.held_up()
-        else:
+        elif machine.ended:
+            self._upstream.deadline.start(self._timeouts.terminal)
+        elif machine.lively:
             self._upstream.deadline.touch()
 
     def receive_eof(self) -> None:
         """The upstream closed: the end of the body, or a cut."""
         try:
             out = self._machine.receive_eof()
-        except FramingError as error:
-            self._owner.fail(UpstreamClosed(f"the upstream closed the connection early: {error}"))
+        except (FramingError, RelayError) as error:
+            self._fail(error, UpstreamTruncated(f"the upstream closed the connection early: {error}"))
             return
         self._send(out)
         self.release_head()
         self._owner.finished(exact=False)
+
+    def abandon(self, error: RelayError) -> str | None:
+        """The upstream failed: end the body in a way that says so; how it ended, None if nothing could."""
+        out = self._machine.abandon(error)
+        if out is None:
+            return None
+        self._outlet.writelines(out)
+        return self._machine.end_code
+
+    def close(self) -> None:
+        """No more will be received."""
+        if self._keep_alive is not None:
+            self._keep_alive.close()
 
     def release_head(self) -> None:
         """Let the head go, with or without a frame; nothing happens when it has left."""
@@ -94,7 +115,18 @@ class Download:
     def resume(self) -> None:
         """The client has taken what waited for it."""
         self._upstream.resume()
-        self._upstream.deadline.start(self._idle)
+        self._upstream.deadline.start(self._timeouts.idle)
+
+    def _fail(self, error: FramingError | RelayError, broken: RelayError) -> None:
+        """Send what was whole, then end it for the machine's own reason, or for its broken framing."""
+        if error.before:
+            self._send(error.before)
+        self._owner.fail(error if isinstance(error, RelayError) else broken)
+
+    def _send_keep_alive(self) -> None:
+        assert isinstance(self._machine, CheckedStream)
+        if not self._outlet.full and (out := self._machine.keep_alive()):
+            self._outlet.writelines(out)
 
     def _send(self, out: Sequence[Buffer]) -> None:
         if self._held is not None:
@@ -105,6 +137,11 @@ class Download:
 
     def _commit(self, out: Sequence[Buffer]) -> None:
         assert self._held is not None
-        self._outlet.writelines([self._held, *out])
-        self._held = None
+        head, self._held = self._held, None
+        if self._machine.converted:
+            head = head.removesuffix(b"\r\n") + _CONVERTED
+        self._outlet.writelines([head, *out])
         self._owner.committed()
+        if self._timeouts.silence and isinstance(self._machine, CheckedStream):
+            deadline, silence = self._upstream.deadline, self._timeouts.silence
+            self._keep_alive = KeepAlive(self._upstream.loop, deadline, silence, self._send_keep_alive)

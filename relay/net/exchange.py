@@ -15,20 +15,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from relay.errors import (
-    ClientError,
-    FramingError,
-    RelayError,
-    UpstreamClosed,
-    UpstreamError,
-    UpstreamTimeout,
-)
+from relay.errors import ClientError, FramingError, RelayError, UpstreamClosed, UpstreamError, UpstreamTimeout
+from relay.net import reply
+from relay.net.checking import Checking
 from relay.net.download import Download
 from relay.net.relay import Client, Relay, report
 from relay.net.tunnel import Tunnel
 from relay.net.upload import Upload
 from relay.net.upstream import UpstreamConnection
-from relay.stream import open_response
+from relay.opening import open_response
 from relay.wire import forwarding
 from relay.wire.forwarding import ResponseForm
 from relay.wire.framing import Data
@@ -46,17 +41,18 @@ class Exchange:
 
     __slots__ = (
         "_answer",
+        "_answered",
+        "_checking",
         "_client",
         "_committed",
-        "_delimited",
         "_download",
+        "_form",
         "_head",
         "_id",
         "_inbound",
         "_keep",
         "_over",
         "_relay",
-        "_reusable",
         "_task",
         "_tunnel",
         "_upload",
@@ -69,14 +65,17 @@ class Exchange:
         self._inbound: Inbound | None = inbound
         self._head = head
         self._id = next(relay.ids)
-        self._upload = Upload(head, relay.settings.limits.replay)
+        self._checking = Checking.of(relay, head, self._id)
+        self._upload = (
+            self._checking.document if self._checking else Upload(head, relay.settings.limits.replay)
+        )
+        self._answered: ResponseHead | None = None
+        self._form: ResponseForm | None = None
         self._download: Download | None = None
         self._upstream: UpstreamConnection | None = None
         self._tunnel: Tunnel | None = None
         self._committed = False
-        self._delimited = True
         self._keep = False
-        self._reusable = False
         self._over = False
         self._answer: asyncio.Future[None] | None = None
         self._task = relay.loop.create_task(self._conduct())
@@ -93,6 +92,8 @@ class Exchange:
             self._refuse(RelayError(f"relay failed; its log has the details under {self._id}"))
 
     async def _attempt_all(self) -> None:
+        if self._checking is not None and self._inbound is not None:
+            self._head = await self._checking.read(self._head, self._client, self._inbound)
         pool, origin = self._relay.pool, self._relay.settings.upstream.origin
         pooled = pool.acquire(origin)
         if pooled is not None:
@@ -129,18 +130,20 @@ class Exchange:
         if self._tunnel is not None:
             self._tunnel.client_bytes(view[start:end])
             return end
-        upstream = self._upstream
-        if upstream is None or self._upload.complete:
+        if not self._upload.wants:
             return start
         try:
             start = self._upload.receive(data, view, start, end)
-        except FramingError as error:
-            self.fail(ClientError(f"malformed request body: {error}"))
+        except (ClientError, FramingError) as error:
+            malformed = ClientError(f"malformed request body: {error}")
+            self.fail(error if isinstance(error, ClientError) else malformed)
             return end
-        if self._download is None:
-            upstream.deadline.touch()
-        if upstream.outlet.full:
-            self._client.pause()
+        upstream = self._upstream
+        if upstream is not None:
+            if self._download is None:
+                upstream.deadline.touch()
+            if upstream.outlet.full:
+                self._client.pause()
         self._client.rearm()
         return start
 
@@ -184,14 +187,16 @@ class Exchange:
             self._switch(head, data, view, start, end)
             return
         assert self._upstream is not None
-        settings = self._relay.settings
-        form = ResponseForm.decide(self._head, head)
-        self._delimited = form.delimited
-        self._reusable = head.keep_alive and not head.until_close
-        machine = open_response(form, head.body_decoder(), settings.limits.frame)
-        raw = self._response_head(head, form)
+        assert self._inbound is not None
+        settings, checking = self._relay.settings, self._checking
+        form = checking.form(self._head, head) if checking else ResponseForm.decide(self._head, head)
+        mender = checking.mender() if checking and form.framed else None
+        machine = open_response(form, head.body_decoder(), settings.limits.frame, mender)
+        self._answered, self._form = head, form
+        self._keep = self._upload.complete and self._head.keep_alive and not self._relay.draining
+        raw = reply.forwarded_head(self._relay, self._id, self._inbound, head, form, keep=self._keep)
         download = Download(
-            self, self._upstream, self._client.outlet, machine, head=raw, idle=settings.timeouts.idle
+            self, self._upstream, self._client.outlet, machine, head=raw, timeouts=settings.timeouts
         )
         self._download = download
         download.receive(data, view, start, end)
@@ -220,13 +225,11 @@ class Exchange:
             self.fail(UpstreamClosed(f"the upstream broke the connection: {error or 'closed'}"))
 
     def upstream_silent(self) -> None:
+        timeouts = self._relay.settings.timeouts
         if self._download is None:
-            seconds = self._relay.settings.timeouts.head
-            error = UpstreamTimeout(f"the upstream sent no response head within {seconds:g} s")
+            self.fail(UpstreamTimeout(f"the upstream sent no response head within {timeouts.head:g} s"))
         else:
-            seconds = self._relay.settings.timeouts.idle
-            error = UpstreamTimeout(f"the upstream sent nothing for {seconds:g} s")
-        self.fail(error)
+            self.fail(UpstreamTimeout(f"the upstream sent nothing for {timeouts.idle:g} s"))
 
     def upstream_drained(self) -> None:
         """The upstream has taken all of the request that waited for it."""
@@ -234,15 +237,6 @@ class Exchange:
         self._client.feed()
 
     # Committing.
-
-    def _response_head(self, head: ResponseHead, form: ResponseForm) -> bytes:
-        headers = forwarding.response_headers(head, form)
-        headers.extend(self._relay.own_headers(self._id, headers))
-        self._keep = self._upload.complete and self._head.keep_alive and not self._relay.draining
-        if not self._keep:
-            headers.append((b"connection", b"close"))
-        assert self._inbound is not None
-        return self._inbound.response(head.status, head.reason, headers)
 
     def _switch(self, head: ResponseHead, data: Data, view: memoryview, start: int, end: int) -> None:
         """``101``: from here on both connections are one pipe."""
@@ -252,15 +246,12 @@ class Exchange:
         upstream = self._upstream
         assert upstream is not None
         assert self._inbound is not None
-        headers = forwarding.response_headers(head)
-        headers += [(b"connection", b"Upgrade"), (b"upgrade", self._head.upgrade)]
-        self._client.outlet.write(self._inbound.informational(101, head.reason, headers))
+        self._client.outlet.write(reply.switched_head(self._inbound, head, self._head.upgrade))
         upstream.deadline.stop()
         self._tunnel = Tunnel(self._client, upstream)
         upstream.sink = self._tunnel.upstream_bytes
         self._inbound = None
         self._committed = True
-        self._delimited = False
         self._client.rearm()
         if start < end:
             self._tunnel.upstream_bytes(data, view, start, end)
@@ -286,7 +277,7 @@ class Exchange:
         if upstream is None:
             return
         whole = self._upload.complete
-        if exact and self._reusable and whole and not upstream.outlet.full:
+        if exact and self._answered and self._answered.reusable and whole and not upstream.outlet.full:
             self._relay.pool.release(upstream)
         else:
             upstream.abort()
@@ -317,8 +308,7 @@ class Exchange:
         report(self._id, self._head, error)
         keep = whole and self._head.keep_alive and not self._relay.draining
         if inbound is not None:
-            own = [*self._relay.own_headers(self._id), *([] if keep else [(b"connection", b"close")])]
-            out = forwarding.error_response(inbound, error, own, body=self._head.method != b"HEAD")
+            out = reply.refusal(self._relay, self._id, inbound, self._head, error, self._answered, keep=keep)
             self._client.outlet.write(out)
         self._client.ended(keep=keep, linger=not whole)
 
@@ -326,9 +316,15 @@ class Exchange:
         """Part of the response has left: its end must not look like one."""
         if self._over:
             return
+        end_code = self._download.abandon(error) if self._download is not None else None
+        whole = self._upload.complete
         self._close()
-        report(self._id, self._head, error)
-        self._client.cut(reset=not self._delimited)
+        if end_code != "OK":
+            report(self._id, self._head, error)
+        if end_code is not None:
+            self._client.ended(keep=self._keep and not self._relay.draining, linger=not whole)
+        else:
+            self._client.cut(reset=self._form is None or not self._form.delimited)
 
     def _close(self) -> None:
         """Let go of everything but the client."""
@@ -338,6 +334,10 @@ class Exchange:
             upstream.abort()
         elif not self._committed and asyncio.current_task(self._relay.loop) is not self._task:
             self._task.cancel()  # it was dialling
+        if self._download is not None:
+            self._download.close()
+        if self._checking is not None:
+            self._checking.close()
         self._download = self._inbound = None  # the download knows us: a cycle would wait for the collector
         self._resolve()
 

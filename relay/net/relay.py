@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.config import Settings
+from relay.crosstalk import ToolIds
 from relay.errors import ClientError, RelayError
 from relay.net.hangup import Hangups
 from relay.net.outlet import Outlet
@@ -65,6 +66,7 @@ class Relay:
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
     ids: Iterator[str] = field(default_factory=_ids)
+    live_tools: dict[str, ToolIds] = field(default_factory=dict)
 
     def own_headers(self, exchange_id: str, headers: Sequence[Header] = ()) -> list[Header]:
         """What every response carries beside the upstream's ``headers``."""

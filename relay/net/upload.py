@@ -36,6 +36,11 @@ class Upload:
         """All of the body has been read from the client."""
         return self._body.complete
 
+    @property
+    def wants(self) -> bool:
+        """Body bytes can be passed on now."""
+        return self._outlet is not None and not self._body.complete
+
     def repeatable(self, *, unread: bool) -> bool:
         """All that was sent is still here, and sending it again cannot do anything twice."""
         return self._kept is not None and (self._idempotent or unread)

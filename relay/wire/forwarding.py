@@ -7,6 +7,7 @@ the hop-by-hop ones, those that ``Connection`` nominates, and ``Proxy`` (CVE-201
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,14 @@ from relay.wire.http1 import (
 )
 from relay.wire.inflate import CODINGS
 
-COMPLETIONS = frozenset({b"/v1/chat/completions", b"/v1/messages", b"/v1/responses"})
-"""Paths whose answers are streams of deltas; their aliases have no ``/v1``."""
+_COMPLETIONS = (
+    ("chat", re.compile(rb"(?:/.*)?/chat/completions/?")),
+    ("messages", re.compile(rb"(?:/.*)?/v1/messages/?|/messages/?")),
+    ("responses", re.compile(rb"(?:/.*)?/v1/responses/?|/responses/?")),
+)
+"""Dialects, and the paths whose answers are streams of deltas in them, gateways' prefixes included."""
 
+_REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus} | {529: b"Overloaded"}
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te "
     b"transfer-encoding upgrade http2-settings proxy".split()
@@ -39,10 +45,12 @@ _ANTI_BUFFERING: tuple[Header, ...] = (
 )
 
 
-def is_completion(head: RequestHead) -> bool:
-    """True for a request whose answer may be a stream of deltas."""
-    path = head.target.split(b"?", 1)[0].rstrip(b"/")
-    return head.method == b"POST" and (path in COMPLETIONS or b"/v1" + path in COMPLETIONS)
+def completion_dialect(head: RequestHead) -> str | None:
+    """The dialect of a request whose answer may be a stream of deltas; None for every other one."""
+    if head.method != b"POST":
+        return None
+    path = head.target.split(b"?", 1)[0]
+    return next((dialect for dialect, paths in _COMPLETIONS if paths.fullmatch(path)), None)
 
 
 def write_request(
@@ -59,7 +67,10 @@ def write_request(
 def request_headers(head: RequestHead, *, host: bytes, client: str | None, scheme: bytes) -> list[Header]:
     """Fields for the upstream; ``client`` is the peer's address, None on a UNIX socket."""
     dropped = _hop_by_hop(head.headers) | {b"host"}
-    own_encoding = is_completion(head) or b"text/event-stream" in _value(head.headers, b"accept").lower()
+    own_encoding = (
+        completion_dialect(head) is not None
+        or b"text/event-stream" in _value(head.headers, b"accept").lower()
+    )
     headers: list[Header] = [(b"Host", host)]
     merged: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"via": []}
     kept: set[bytes] = set()
@@ -91,6 +102,7 @@ class ResponseForm:
     """How one response passes, decided once from the heads of both sides.
 
     event_stream   its body is frames, and its head carries the fields against buffering
+    retyped        the upstream calls it something else
     framed         those frames can be seen, so each write can end with one
     coding         the content coding that relay undoes, or empty
     chunked        the client gets it chunked; otherwise as it was delimited, or until close
@@ -98,21 +110,28 @@ class ResponseForm:
     """
 
     event_stream: bool
+    retyped: bool
     framed: bool
     coding: bytes
     chunked: bool
     delimited: bool
 
     @classmethod
-    def decide(cls, request: RequestHead, response: ResponseHead) -> ResponseForm:
-        event_stream = _is_event_stream(response) and request.method != b"HEAD" and response.length != 0
+    def decide(
+        cls, request: RequestHead, response: ResponseHead, *, stream_asked: bool = False
+    ) -> ResponseForm:
+        """``stream_asked``: the client reads an event stream, whatever a 200 says that it is."""
         coding = _value(response.headers, b"content-encoding").strip().lower()
         # A coding that cannot be undone hides the frames: such a body passes as it is.
         opaque = coding not in CODINGS and coding not in (b"", b"identity")
+        named = _is_event_stream(response) and request.method != b"HEAD" and response.length != 0
+        expected = stream_asked and response.status == 200 and not opaque
+        event_stream = named or expected
         keeps_length = response.length is not None and not event_stream
         chunked = not keeps_length and request.version == b"1.1"
         return cls(
             event_stream=event_stream,
+            retyped=expected and not _is_event_stream(response),
             coding=coding if event_stream and coding in CODINGS else b"",
             chunked=chunked,
             delimited=keeps_length or chunked,
@@ -128,12 +147,27 @@ def response_headers(head: ResponseHead, form: ResponseForm | None = None) -> li
     dropped = _hop_by_hop(head.headers)
     if form is not None and form.event_stream:
         dropped |= _EVENT_STREAM_OWN | ({b"content-encoding"} if form.coding else set())
+        dropped |= {b"content-type"} if form.retyped else set()
     elif head.status == 204 or form is None:
         dropped |= {b"content-length"}  # RFC 9110 §8.6 forbids it there
     headers = [(name, value) for name, value in head.headers if name.lower() not in dropped]
     if form is not None and form.event_stream:
         headers.extend(_ANTI_BUFFERING)
+        if form.retyped:
+            headers.append((b"content-type", b"text/event-stream; charset=utf-8"))
+    wait = _value(head.headers, b"llm_provider-retry-after")
+    if wait and not _value(head.headers, b"retry-after"):
+        headers.append((b"retry-after", wait))  # LiteLLM hides the provider's own
     return headers
+
+
+def headers_of_refusal(head: ResponseHead) -> list[Header]:
+    """What an upstream said beside a stream that turned out to be an error: limits, ids, cookies.
+
+    Fields that speak of the body that was not sent are left out.
+    """
+    spoken = (b"content-", b"etag", b"last-modified", b"cache-control", b"x-accel-buffering", b"trailer")
+    return [field for field in response_headers(head) if not field[0].lower().startswith(spoken)]
 
 
 def error_response(inbound: Inbound, error: RelayError, own: Sequence[Header], *, body: bool) -> bytes:
@@ -144,7 +178,9 @@ def error_response(inbound: Inbound, error: RelayError, own: Sequence[Header], *
         (b"content-length", str(len(content)).encode()),
         *own,
     ]
-    reason = http.HTTPStatus(error.status).phrase.encode()
+    if error.retry_after is not None and not _value(own, b"retry-after"):
+        headers.append((b"retry-after", error.retry_after.encode()))
+    reason = _REASONS.get(error.status, b"")
     return inbound.response(error.status, reason, headers) + (content if body else b"")
 
 

@@ -254,6 +254,12 @@ class Reframer:
 
     __slots__ = ("_decoder", "_encoder", "_ended", "consumed")
 
+    # Of bytes that are not looked at nothing is known (see stream.ResponseStream).
+    lively = True
+    ended = False
+    converted = False
+    end_code: str | None = None
+
     def __init__(self, decoder: BodyDecoder, encoder: BodyEncoder) -> None:
         self._decoder = decoder
         self._encoder = encoder
@@ -263,10 +269,6 @@ class Reframer:
     @property
     def complete(self) -> bool:
         return self._decoder.complete
-
-    def passes(self, data: Data, start: int, end: int) -> bool:
-        """May this read go out as it came? Only a ResponseStream ever says yes."""
-        return False
 
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> list[Buffer]:
         spans: list[Span] = []
@@ -280,6 +282,10 @@ class Reframer:
         """The peer closed; returns what ends the body, or raises FramingError if it is cut."""
         self._decoder.receive_eof()
         return self._end()
+
+    def abandon(self, error: Exception) -> list[Buffer] | None:
+        """The upstream failed; bytes that are not looked at can only be cut."""
+        return None
 
     def _end(self) -> list[Buffer]:
         if self._ended:

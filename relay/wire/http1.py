@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import h11
 
@@ -56,6 +56,19 @@ class RequestHead:
     def body_decoder(self) -> BodyDecoder:
         return ChunkedDecoder() if self.chunked else LengthDecoder(self.length or 0)
 
+    @property
+    def expects_continue(self) -> bool:
+        """The client waits for ``100 Continue`` before it sends the body (RFC 9110 §10.1.1)."""
+        expected = [value for name, value in self.headers if name.lower() == b"expect"]
+        return self.version == b"1.1" and any(value.lower() == b"100-continue" for value in expected)
+
+    def with_document(self, length: int) -> RequestHead:
+        """The same request with a body that is already here: its length is known, nothing is expected."""
+        framing = (b"content-length", b"expect", b"trailer")
+        headers = [field for field in self.headers if field[0].lower() not in framing]
+        headers.append((b"content-length", str(length).encode()))
+        return replace(self, headers=headers, length=length, chunked=False)
+
 
 @dataclass(slots=True)
 class ResponseHead:
@@ -70,8 +83,9 @@ class ResponseHead:
     keep_alive: bool
 
     @property
-    def until_close(self) -> bool:
-        return self.length is None and not self.chunked
+    def reusable(self) -> bool:
+        """The connection can serve another request after this response."""
+        return self.keep_alive and (self.length is not None or self.chunked)
 
     def body_decoder(self) -> BodyDecoder:
         if self.chunked:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from relay.config import Limits, Settings, Timeouts, Upstream
+from relay.config import Limits, Repair, Settings, Timeouts, Upstream
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
 from relay.net.relay import Relay
@@ -343,12 +343,22 @@ async def start_relay(
     path: str | None = None,
     tls: Any = None,
     limits: Limits | None = None,
+    repair: Repair = Repair.OFF,
+    ask_usage: bool = False,
     **timeouts: float,
 ) -> RunningRelay:
-    """Serve in front of ``url``; close with ``stop_relay``."""
+    """Serve in front of ``url``; close with ``stop_relay``.
+
+    Most tests are about the way of bytes and send frames of no dialect, so nothing is checked
+    unless a test asks for it.
+    """
     loop = asyncio.get_running_loop()
     settings = Settings(
-        upstream=Upstream.parse(url), timeouts=Timeouts(**timeouts), limits=limits or Limits()
+        upstream=Upstream.parse(url),
+        timeouts=Timeouts(**timeouts),
+        limits=limits or Limits(),
+        repair=repair,
+        ask_usage=ask_usage,
     )
     relay = Relay(loop, settings, Pool(loop, settings, tls), Hangups(loop))
     if path is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from .kit import COMPLETION, EVENT_STREAM, ScriptedUpstream, Wire, answer, chunk, get, post
+from .kit import EVENT_STREAM, ScriptedUpstream, Wire, answer, chunk, get, post
 from .process import serving
 
 MIB = 1024 * 1024
@@ -76,7 +76,7 @@ async def test_100_stalled_clients_on_an_endless_upstream(upstream: ScriptedUpst
         before = process.rss()
         clients = [await process.connect(rcvbuf=8192) for _ in range(100)]
         for client in clients:
-            await client.send(post(b"{}", target=COMPLETION))
+            await client.send(post(b"{}", target=b"/events"))
         quiet = last = 0
         while quiet < 100:
             await asyncio.sleep(0.001)
@@ -87,6 +87,6 @@ async def test_100_stalled_clients_on_an_endless_upstream(upstream: ScriptedUpst
         assert process.rss() - before < 40 * MIB
         # And it serves others meanwhile.
         other = await process.connect()
-        await other.send(post(b"{}", target=COMPLETION))
+        await other.send(post(b"{}", target=b"/events"))
         await other.head()
         assert (await other.chunk()).startswith(b"data: x")

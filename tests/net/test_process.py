@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .kit import COMPLETION, EVENT_STREAM, ScriptedUpstream, Wire, chunk, echo, get, post, until
+from .kit import EVENT_STREAM, ScriptedUpstream, Wire, chunk, echo, get, post, until
 from .process import Process, fails, serving
 
 NOWHERE = "http://127.0.0.1:9"
@@ -121,7 +121,7 @@ async def stream(process: Process, upstream: ScriptedUpstream) -> tuple[Wire, Wi
 async def stream_of_worker(process: Process, upstream: ScriptedUpstream) -> tuple[Wire, Wire, bytes]:
     """The same, and what the ids of the worker that serves it begin with."""
     client = await process.connect()
-    await client.send(post(b"{}", target=COMPLETION))
+    await client.send(post(b"{}", target=b"/events"))
     peer = await upstream.accept()
     await peer.message()
     await peer.send(EVENT_STREAM + chunk(b"data: 1\n\n"))

@@ -6,9 +6,18 @@ stream has gone; everything else is answered with a stream of three frames.
 
 import asyncio
 import hashlib
+import json
 
 released: asyncio.Queue[None] = asyncio.Queue()
 left = asyncio.Event()
+
+
+def frame_of(number):
+    """A chunk whose text is the number; the last of three ends the answer."""
+    delta = {"role": "assistant", "content": str(number)}
+    choice = {"index": 0, "delta": delta, "finish_reason": "stop" if number == 2 else None}
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return f"data: {json.dumps(chunk)}\n\n".encode()
 
 
 async def app(scope, receive, send):
@@ -53,7 +62,7 @@ async def stream(scope, receive, send):
             waiting.cancel()
             left.set()
             return
-        frame = b'data: {"n": %d}\n\n' % number
+        frame = frame_of(number)
         await send({"type": "http.response.body", "body": frame, "more_body": True})
     gone.cancel()
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})

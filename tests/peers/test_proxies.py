@@ -17,6 +17,7 @@ from collections.abc import Callable
 import pytest
 import websockets
 
+from .app import frame_of
 from .conftest import LIMIT
 
 Front = Callable[..., int]
@@ -81,7 +82,7 @@ def each_frame_arrives_before_the_next_is_released(
         call(app, "POST", "/release")
         if number == 0:
             stream.open()
-        assert stream.frame() == b'data: {"n": %d}\n\n' % number
+        assert stream.frame() == frame_of(number)
     assert stream.frame() == b"data: [DONE]\n\n"
     stream.response.read()
     return stream
@@ -127,7 +128,7 @@ def test_uvicorn_sees_the_client_leave(relay: Front, uvicorn: int) -> None:
     stream = Stream(relay(uvicorn))
     call(uvicorn, "POST", "/release")
     stream.open()
-    assert stream.frame() == b'data: {"n": 0}\n\n'
+    assert stream.frame() == frame_of(0)
     stream.close()
     assert call(uvicorn, "GET", "/left") == b"left"
 

@@ -9,8 +9,8 @@ import pytest
 from relay.errors import ClientError, RelayError, ShuttingDown, UpstreamTimeout
 from relay.wire.forwarding import (
     ResponseForm,
+    completion_dialect,
     error_response,
-    is_completion,
     request_headers,
     response_headers,
 )
@@ -146,22 +146,31 @@ def test_a_second_accept_line_may_ask_for_an_event_stream_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "completion"),
+    ("line", "dialect"),
     [
-        (b"POST /v1/chat/completions", True),
-        (b"POST /chat/completions", True),
-        (b"POST /v1/messages", True),
-        (b"POST /responses/?a=b", True),
-        (b"GET /v1/messages", False),
-        (b"POST /v1/messages/count_tokens", False),
-        (b"POST /v1", False),
-        (b"POST /", False),
-        (b"POST /v1/v1/messages", False),
-        (b"POST /x?/v1/messages", False),
+        (b"POST /v1/chat/completions", "chat"),
+        (b"POST /chat/completions", "chat"),
+        (b"POST /openai/deployments/gpt-4o/chat/completions?api-version=1", "chat"),
+        (b"POST /v1/messages", "messages"),
+        (b"POST /messages/", "messages"),
+        (b"POST /anthropic/v1/messages?beta=true", "messages"),
+        (b"POST /v1/responses", "responses"),
+        (b"POST /responses/?a=b", "responses"),
+        (b"GET /v1/messages", None),
+        (b"POST /v1/messages/count_tokens", None),
+        (b"POST /v1/messages/batches", None),
+        (b"POST /threads/1/messages", None),
+        (b"POST /v1/threads/1/messages", None),
+        (b"POST /v1/responses/r_1/cancel", None),
+        (b"POST /v1/completions", None),
+        (b"POST /v1/embeddings", None),
+        (b"POST /v1", None),
+        (b"POST /", None),
+        (b"POST /x?/v1/messages", None),
     ],
 )
-def test_completions_are_known_by_method_and_path(line: bytes, completion: bool) -> None:
-    assert is_completion(request(line=line + b" HTTP/1.1")) is completion
+def test_completions_are_known_by_method_and_path(line: bytes, dialect: str | None) -> None:
+    assert completion_dialect(request(line=line + b" HTTP/1.1")) == dialect
 
 
 @pytest.mark.parametrize(

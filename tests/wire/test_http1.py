@@ -515,7 +515,23 @@ def test_the_length_of_a_response_body(
     assert (head.status, head.length, head.chunked) == (status, length, chunked)
     expected = ChunkedDecoder if chunked else UntilCloseDecoder if length is None else LengthDecoder
     assert isinstance(head.body_decoder(), expected)
-    assert head.until_close is (expected is UntilCloseDecoder)
+    assert head.reusable is (expected is not UntilCloseDecoder)
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "reusable"),
+    [
+        (b"HTTP/1.1 200 OK", [b"Content-Length: 5"], True),
+        (b"HTTP/1.1 200 OK", [b"Content-Length: 5", b"Connection: close"], False),
+        (b"HTTP/1.1 200 OK", [b"Transfer-Encoding: chunked", b"Connection: x, Close"], False),
+        (b"HTTP/1.0 200 OK", [b"Content-Length: 5"], False),
+        (b"HTTP/1.1 200 OK", [b"Connection: keep-alive"], False),
+    ],
+)
+def test_a_connection_serves_again_when_the_end_shows_and_nobody_closes(
+    line: bytes, fields: list[bytes], reusable: bool
+) -> None:
+    assert response(answer(*fields, line=line), b"GET").reusable is reusable
 
 
 @pytest.mark.parametrize(

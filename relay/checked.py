@@ -1,0 +1,286 @@
+"""CheckedStream: a ResponseStream that knows its dialect, and leaves legal or says that it failed.
+
+Every frame passes a ``Mender`` on its way. Nothing leaves before the first frame that is more than
+a sign of life, so that an error in its place can still become a true status, and an empty body a
+502. An end is supplied only where the upstream has announced it; every other end is the dialect's
+own error event (architecture §6, "Ends").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import orjson
+
+from relay.dialects.checker import Malformed, Truncated
+from relay.dialects.deltas import Failure, Usage
+from relay.errors import (
+    FramingError,
+    RelayError,
+    UpstreamClosed,
+    UpstreamMalformed,
+    UpstreamRefused,
+    UpstreamTruncated,
+)
+from relay.mending import Mender
+from relay.stream import ResponseStream
+from relay.wire import sse
+from relay.wire.framing import BodyDecoder, BodyEncoder, Buffer, Data
+from relay.wire.inflate import Inflater
+
+_EARLY_LIMIT = 64 * 1024
+"""Bytes of comments and pings held before the first real frame; beyond it they leave."""
+_SEVERAL = 2
+_MANY_DELTAS = 8
+"""As many deltas in one read and no other read with any are no stream."""
+_CLOSED = "the upstream closed the connection"
+_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
+_UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?[ \t\r\n]*")
+_HALF_A_LINE_END = b"\r\n\r"
+
+
+class CheckedStream(ResponseStream):
+    """One event stream of a known dialect."""
+
+    __slots__ = (
+        "_document",
+        "_early",
+        "_end_code",
+        "_line_by_line",
+        "_mender",
+        "_reads",
+        "_seen_deltas",
+        "_sniffing",
+    )
+
+    def __init__(
+        self,
+        decoder: BodyDecoder,
+        encoder: BodyEncoder,
+        mender: Mender,
+        *,
+        frame_limit: int,
+        inflater: Inflater | None = None,
+    ) -> None:
+        super().__init__(decoder, encoder, frame_limit=frame_limit, inflater=inflater)
+        self._mender = mender
+        self._early: list[Buffer] | None = []
+        self._sniffing = True
+        self._document: bytearray | None = None
+        self._line_by_line = False
+        self._reads = 0
+        self._seen_deltas = 0
+        self._end_code: str | None = None
+        self._passing = False  # the first read is looked at for what it is
+
+    @property
+    def lively(self) -> bool:
+        return self._mender.lively or bool(self._carry)
+
+    @property
+    def ended(self) -> bool:
+        return self._mender.checker.done
+
+    @property
+    def end_code(self) -> str | None:
+        return self._end_code
+
+    @property
+    def converted(self) -> bool:
+        """The body is a JSON document, which leaves as a stream."""
+        return self._document is not None
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        return self._mender.repairs
+
+    @property
+    def flags(self) -> frozenset[str]:
+        checker = self._mender.checker
+        seen = {
+            "one-read": self._reads == 1 and checker.deltas >= _MANY_DELTAS,
+            "slices": checker.sliced,
+        }
+        return frozenset(checker.flags | {flag for flag, there in seen.items() if there})
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._mender.checker.usage
+
+    @property
+    def deltas(self) -> int:
+        """Pieces of content seen so far."""
+        return self._mender.checker.deltas
+
+    def keep_alive(self) -> list[Buffer]:
+        """A sign of life for a client that waits, if there is one for this stream now."""
+        if self._mender.report or self._early is not None or self._ended or self.ended:
+            return []
+        return self._encoder.encode([self._mender.keep_alive()])
+
+    def abandon(self, error: RelayError) -> list[Buffer] | None:
+        """The upstream failed: the end if it had been announced, else the dialect's error event."""
+        if self._mender.report:
+            self._end_code = error.end
+            return None
+        try:
+            if isinstance(error, UpstreamMalformed):
+                raise Truncated
+            frames = self._mender.end()
+            self._end_code = "UX" if self._mender.checker.failure else "OK"
+        except Truncated as missing:
+            self._end_code = error.end
+            message = _CLOSED if isinstance(error, UpstreamTruncated) else str(error)
+            if missing.args:
+                message += f"{self._so_far()}, before {missing}"
+            frames = self._mender.fail(Failure(message, error.status))
+        return self._encoder.encode(frames) + self._end()
+
+    # Frames.
+
+    def _take_chunk(self, data: Data, view: memoryview, start: int, end: int, begin: int) -> list[Buffer]:
+        cut = end - 2
+        if self._reads > 1 and self._mender.passes(data, view, begin, cut):
+            return [view[start:end]]
+        if not self._sniffing and self._document is None and self._early is None:
+            try:
+                answer = self._ask(data, view, begin, cut)
+            except UpstreamMalformed as error:
+                error.before = self._encoder.encode([*error.before])
+                raise
+            self._count_read()
+            return [view[start:end]] if answer is None else self._encoder.encode(answer)
+        out: list[Buffer] = []
+        try:
+            self._take(data, view, begin, cut, out)
+        except RelayError as error:
+            error.before = self._encoder.encode(out)
+            raise
+        self._count_read()
+        return self._encoder.encode(out)
+
+    def _receive(self, data: Data, view: memoryview, start: int, end: int, out: list[Buffer]) -> None:
+        super()._receive(data, view, start, end, out)
+        self._count_read()
+
+    def _count_read(self) -> None:
+        if self._reads < _SEVERAL and self._mender.checker.deltas != self._seen_deltas:
+            self._seen_deltas = self._mender.checker.deltas
+            self._reads += 1
+
+    def _take(self, data: Data, view: memoryview, start: int, end: int, out: list[Buffer]) -> None:
+        if self._sniffing:
+            self._sniff(self._carry + view[start:end])
+        if self._document is not None:
+            self._document += view[start:end]
+            if len(self._document) > self._frame_limit:
+                raise FramingError(f"the answer is a JSON document above {self._frame_limit} bytes")
+            return
+        super()._take(data, view, start, end, out)
+        if self._carry.endswith(b"\n") and self._whole_lines():
+            came, self._carry = self._carry, bytearray()
+            lines = came + b"\n"
+            view = memoryview(lines)
+            self._pass_on(lines, view, 0, len(lines), came if self._mender.report else view, out)
+
+    def _sniff(self, begun: bytearray) -> None:
+        """Is this a document and no stream? The first byte that is no blank tells."""
+        self._sniffing = _UNDECIDED.fullmatch(begun) is not None
+        if not self._mender.report and _DOCUMENT.match(begun):
+            self._document, self._carry = self._carry, bytearray()
+
+    def _take_frames(self, data: Data, view: memoryview, start: int, cut: int, out: list[Buffer]) -> None:
+        if self._carry:  # a frame is checked in one piece
+            self._carry += view[start:cut]
+            data, self._carry = self._carry, bytearray()
+            view, start, cut = memoryview(data), 0, len(data)
+        if data.endswith(_HALF_A_LINE_END, start, cut):  # the LF will come, and belongs to this frame
+            self._carry += view[start:cut]
+        else:
+            self._pass_on(data, view, start, cut, view[start:cut], out)
+
+    def _pass_on(
+        self, data: Data, view: memoryview, start: int, cut: int, same: Buffer, out: list[Buffer]
+    ) -> None:
+        """What the mender makes of whole frames; ``same`` where they need no mending."""
+        try:
+            answer = self._ask(data, view, start, cut)
+        except UpstreamMalformed as error:
+            self._leave(list(error.before), out)
+            raise
+        self._leave([same] if answer is None else answer, out)
+
+    def _ask(self, data: Data, view: memoryview, start: int, cut: int) -> list[Buffer] | None:
+        """The mender's answer for whole frames."""
+        try:
+            return self._mender.take(data, view, start, cut)
+        except Malformed as fault:
+            raise self._malformed(fault) from fault
+
+    def _leave(self, buffers: list[Buffer], out: list[Buffer]) -> None:
+        """Let these go, unless nothing that counts has been seen yet."""
+        if self._early is None:
+            out += buffers
+            return
+        checker = self._mender.checker
+        if checker.failure is not None and not checker.started and not self._mender.report:
+            raise self._refused(checker.failure)
+        self._early += map(bytes, buffers)
+        if checker.started or self._mender.report or sum(map(len, self._early)) > _EARLY_LIMIT:
+            out += self._early
+            self._early = None
+
+    def _whole_lines(self) -> bool:
+        """The carry holds frames that are parted by one LF only, so no empty line will come."""
+        if not self._line_by_line:
+            self._line_by_line = self._carry.find(b"\ndata:") >= 0 and sse.first_line_is_whole(self._carry)
+        return self._line_by_line
+
+    def _refused(self, failure: Failure) -> UpstreamRefused:
+        document = orjson.dumps(self._mender.checker.error_document(failure))
+        return UpstreamRefused(failure.message, failure.status, document, failure.retry_after)
+
+    # The end.
+
+    def _finish(self, rest: bytearray, out: list[Buffer]) -> None:
+        try:
+            self._take_last(rest, out)
+            self._leave(self._mender.end(), out)
+        except Malformed as fault:
+            self._leave(list(fault.before), out)
+            raise self._malformed(fault) from fault
+        except Truncated as missing:
+            self._truncated(missing)
+        else:
+            self._end_code = "UX" if self._mender.checker.failure else "OK"
+
+    def _take_last(self, rest: bytearray, out: list[Buffer]) -> None:
+        """What no empty line has ended: a document, or the last frame."""
+        if self._document is not None:
+            self._leave(self._mender.take_document(bytes(self._document)), out)
+        elif self._mender.report and self._early is not None and _DOCUMENT.match(rest):
+            with contextlib.suppress(Malformed):
+                self._mender.take_document(bytes(rest))
+            self._leave([rest], out)
+        elif rest.endswith(_HALF_A_LINE_END):
+            view = memoryview(rest)
+            self._pass_on(rest, view, 0, len(rest), view, out)
+        elif rest:
+            self._leave(self._mender.take_rest(rest), out)
+
+    def _truncated(self, missing: Truncated) -> None:
+        if self._mender.report:
+            self._end_code = "UX" if self._mender.checker.failure else UpstreamTruncated.end
+        elif self._early is not None:
+            raise UpstreamClosed("the upstream answered with an empty event stream") from missing
+        else:
+            raise UpstreamTruncated(f"{_CLOSED}{self._so_far()}, before {missing}") from missing
+
+    def _malformed(self, fault: Malformed) -> UpstreamMalformed:
+        error = UpstreamMalformed(f"{fault}{self._so_far()}")
+        error.before = fault.before
+        return error
+
+    def _so_far(self) -> str:
+        return f" after {self.deltas} delta{'' if self.deltas == 1 else 's'}"

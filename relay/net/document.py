@@ -1,0 +1,81 @@
+"""A completion's request on its way up: read whole, then sent as one document.
+
+What it asks for decides how its answer is read (a stream or not, which model, usage or not), and
+an attempt that failed can be followed by another. Its framing is undone: the upstream gets a length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from relay.errors import BodyTooLarge
+from relay.net.outlet import Outlet
+from relay.wire.framing import Data, Span
+from relay.wire.http1 import RequestHead
+
+
+class Document:
+    """One request body, up to ``limit`` bytes; stands where an ``Upload`` stands for other requests."""
+
+    __slots__ = ("_decoder", "_limit", "_outlet", "_unsent", "_whole", "body")
+
+    def __init__(self, head: RequestHead, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._decoder = head.body_decoder()
+        self._limit = limit
+        self._whole = loop.create_future()
+        self._outlet: Outlet | None = None
+        self._unsent = b""
+        self.body = bytearray()
+        if head.length is not None and head.length > limit:
+            raise self._too_large()
+        if self._decoder.complete:
+            self._whole.set_result(None)
+
+    @property
+    def complete(self) -> bool:
+        """All of the body has been read from the client."""
+        return self._decoder.complete
+
+    @property
+    def wants(self) -> bool:
+        return not self._decoder.complete
+
+    async def whole(self) -> None:
+        """Wait until the body is complete."""
+        await self._whole
+
+    def receive(self, data: Data, view: memoryview, start: int, end: int) -> int:
+        """Take body bytes; returns where the body ended. Raises FramingError and BodyTooLarge."""
+        spans: list[Span] = []
+        stop = self._decoder.receive(data, start, end, spans)
+        for begin, until in spans:
+            self.body += view[begin:until]
+        if len(self.body) > self._limit:
+            raise self._too_large()
+        if self._decoder.complete and not self._whole.done():
+            self._whole.set_result(None)
+        return stop
+
+    def repeatable(self, *, unread: bool) -> bool:
+        """Sending it again cannot do anything twice."""
+        return unread
+
+    def begin(self, outlet: Outlet, head: bytes, *, keep: bool) -> None:
+        self._outlet = outlet
+        self._unsent = head
+
+    def flush(self) -> None:
+        if self._outlet is not None and self._unsent:
+            self._outlet.writelines([self._unsent, self.body] if self.body else [self._unsent])
+            self._unsent = b""
+
+    def stop(self) -> None:
+        """The outlet is gone; the document stays for the next."""
+        self._outlet = None
+
+    def forget(self) -> None:
+        """The upstream has answered: nothing will be sent again."""
+        self.body = bytearray()
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"the request body is above {self._limit} bytes")

@@ -1,0 +1,48 @@
+"""What relay itself says to a client: the head of a forwarded answer, an answer of its own."""
+
+from __future__ import annotations
+
+from relay.errors import RelayError, UpstreamRefused
+from relay.net.relay import Relay
+from relay.wire import forwarding
+from relay.wire.forwarding import ResponseForm
+from relay.wire.framing import Header
+from relay.wire.http1 import Inbound, RequestHead, ResponseHead
+
+_CLOSE: Header = (b"connection", b"close")
+
+
+def forwarded_head(
+    relay: Relay, exchange_id: str, inbound: Inbound, head: ResponseHead, form: ResponseForm, *, keep: bool
+) -> bytes:
+    """The head of the upstream's response as the client gets it."""
+    headers = forwarding.response_headers(head, form)
+    headers.extend(relay.own_headers(exchange_id, headers))
+    if not keep:
+        headers.append(_CLOSE)
+    return inbound.response(head.status, head.reason, headers)
+
+
+def refusal(
+    relay: Relay,
+    exchange_id: str,
+    inbound: Inbound,
+    request: RequestHead,
+    error: RelayError,
+    answered: ResponseHead | None,
+    *,
+    keep: bool,
+) -> bytes:
+    """A whole answer that says what failed, with what the upstream said beside an error of its own."""
+    said: list[Header] = []
+    if isinstance(error, UpstreamRefused) and answered is not None:
+        said = forwarding.headers_of_refusal(answered)
+    own = [*said, *relay.own_headers(exchange_id, said), *([] if keep else [_CLOSE])]
+    return forwarding.error_response(inbound, error, own, body=request.method != b"HEAD")
+
+
+def switched_head(inbound: Inbound, head: ResponseHead, protocol: bytes) -> bytes:
+    """``101``: both sides change to this protocol."""
+    headers = forwarding.response_headers(head)
+    headers += [(b"connection", b"Upgrade"), (b"upgrade", protocol)]
+    return inbound.informational(101, head.reason, headers)
