@@ -10,14 +10,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from relay.wire.framing import Data
-
-# No test asserts a time: on a busy machine hypothesis's own deadline would be one.
-settings.register_profile("unhurried", settings(), deadline=None)
-settings.load_profile("unhurried")
 
 _BEFORE = b"\r\n\r"
 _AFTER = b"\n\r\n\n0\r\n\r\n"

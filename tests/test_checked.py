@@ -331,6 +331,17 @@ def test_texts_of_any_kind_one_after_another_pass_and_are_counted(
     assert streams[0].deltas == before + sum(map(bool, texts))
 
 
+@pytest.mark.parametrize("content", ['"assistant"', '"\\u0061ssistant"', '"x"', '""'])
+@pytest.mark.parametrize("role", ['"evil"', '"user"', '"x"', "null"])
+@pytest.mark.parametrize("times", [1, 2, 12])
+def test_a_frame_that_differs_in_more_than_its_text_is_looked_at(content: str, role: str, times: int) -> None:
+    """Even where the text of the frame before was the same as what differs now."""
+    usual = chunk({"role": "assistant", "content": "the text"})
+    text = frame(usual).replace(b'"the text"', content.encode())
+    other = text.replace(b'"role":"assistant"', b'"role":' + role.encode())
+    assert_short_cuts_change_nothing("chat", [START, TEXT, *[text] * times, other, text, FINISH, DONE])
+
+
 def piece_of(dialect: str, text: str, *, ascii_only: bool) -> bytes:
     delta = {"type": "text_delta", "text": text}
     payload = (
