@@ -342,6 +342,12 @@ def test_a_frame_that_differs_in_more_than_its_text_is_looked_at(content: str, r
     assert_short_cuts_change_nothing("chat", [START, TEXT, *[text] * times, other, text, FINISH, DONE])
 
 
+@pytest.mark.parametrize("content", ['a","role":"evil', "a\\\\", 'a\\",', "a\\u0022", 'a"},"x":{"y":"'])
+def test_a_text_that_is_more_than_text_is_looked_at(content: str) -> None:
+    other = TEXT.replace(b'"content":"a"', b'"content":"%b"' % content.encode())
+    assert_short_cuts_change_nothing("chat", [START, TEXT, *[TEXT] * 3, other, TEXT, FINISH, DONE])
+
+
 def piece_of(dialect: str, text: str, *, ascii_only: bool) -> bytes:
     delta = {"type": "text_delta", "text": text}
     payload = (
@@ -474,6 +480,25 @@ def test_a_json_answer_instead_of_a_stream_becomes_one(sample: Sample, framing: 
         assert stream.repairs == {"frame-json-body": 1}
         assert stream.end_code == "OK"
         assert len(answer.writes) == 1, "nothing leaves before the document is whole"
+
+
+ANSWER = json.dumps(
+    {
+        "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}],
+    }
+).encode()  # fmt: skip
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("body", [b"".join(SMALLEST["chat"]), ANSWER])
+def test_a_connection_that_closes_after_the_end_adds_nothing(body: bytes, framing: str) -> None:
+    decoder, wire = FRAMINGS[framing](body)
+    stream = checked("chat", decoder)
+    answer = download(stream, [wire])
+    before = (answer.body, stream.repairs, stream.end_code)
+    assert stream.receive_eof() == []
+    assert (answer.body, stream.repairs, stream.end_code) == before
 
 
 def test_a_stream_is_not_converted() -> None:

@@ -121,6 +121,13 @@ class Checker(ABC):
     def check(self, frame: Frame) -> list[Frame] | None:
         """See the top of this module."""
 
+    def close(self) -> None:  # noqa: B027 (most have nothing to do)
+        """The stream is over. What was seen stays readable.
+
+        Parts that know their checker are let go: a cycle waits for the collector, and 70,000 objects of
+        400 streams that end together once made it pause for 50 ms.
+        """
+
     @abstractmethod
     def end(self) -> list[Frame]:
         """The upstream's body ended: what completes the stream. Raises Truncated if nothing may."""

@@ -231,10 +231,8 @@ class Messages(Checker):
     def _mend_usage(self, frame: Frame, usage: object) -> None:
         """A client replaces what it has counted by ``output_tokens``: the total, also when unchanged."""
         self._usage_said = self._merge(usage) or self._usage_said
-        if self._usage_said:
-            self.flags.discard("usage-missing")
-        else:
-            self.flags.add("usage-missing")
+        note = self.flags.discard if self._usage_said else self.flags.add
+        note("usage-missing")
         output = usage.get("output_tokens") if isinstance(usage, dict) else None
         if is_number(output):
             self._written = output
@@ -318,6 +316,9 @@ class Messages(Checker):
         self.done = True
         self._blocks.forget()
         return [error_frame(failure)]
+
+    def close(self) -> None:
+        del self._blocks
 
     def keep_alive(self) -> Frame | None:
         return Frame("ping", {"type": "ping"}) if self.started and not self.done else None

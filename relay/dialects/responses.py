@@ -113,6 +113,9 @@ class Responses(Checker):
             return []
         return self._sent(self._failed(failure))
 
+    def close(self) -> None:
+        del self._output, self._ending, self._lifecycle
+
     def keep_alive(self) -> Frame | None:
         if not self._lifecycle.begun or self.done or self._failing:
             return None

@@ -11,6 +11,7 @@ from relay import dialects
 from relay.completion import Completion, ask_usage
 from relay.config import Repair
 from relay.crosstalk import ToolIds
+from relay.dialects.checker import Checker
 from relay.mending import Mender
 from relay.net.document import Document
 from relay.net.relay import Client, Relay
@@ -21,13 +22,14 @@ from relay.wire.http1 import Inbound, RequestHead, ResponseHead
 class Checking:
     """One completion, from its document to the end of its stream."""
 
-    __slots__ = ("_completion", "_id", "_relay", "_tools", "_usage_added", "document")
+    __slots__ = ("_checker", "_completion", "_id", "_relay", "_tools", "_usage_added", "document")
 
     def __init__(self, relay: Relay, head: RequestHead, dialect: str, exchange_id: str) -> None:
         self._relay = relay
         self._id = exchange_id
         self._completion = Completion(dialect)
         self._usage_added = False
+        self._checker: Checker | None = None
         self._tools: ToolIds | None = None
         self.document = Document(head, relay.settings.limits.document, relay.loop)
 
@@ -58,7 +60,7 @@ class Checking:
     def mender(self) -> Mender:
         """The checker of the answer's frames."""
         context = self._completion.context(self._id, int(time.time()), usage_added=self._usage_added)
-        checker = dialects.BY_NAME[self._completion.dialect](context)
+        checker = self._checker = dialects.BY_NAME[self._completion.dialect](context)
         self._tools = checker.tool_ids = ToolIds(self._relay.live_tools, checker.flags)
         return Mender(checker, report=self._relay.settings.repair is Repair.REPORT)
 
@@ -66,3 +68,6 @@ class Checking:
         """The stream is over."""
         if self._tools is not None:
             self._tools.release()
+        checker, self._checker = self._checker, None
+        if checker is not None:
+            checker.close()

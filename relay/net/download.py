@@ -106,6 +106,7 @@ class Download:
         """No more will be received."""
         if self._keep_alive is not None:
             self._keep_alive.close()
+            self._keep_alive = None  # it knows us
 
     def release_head(self) -> None:
         """Let the head go, with or without a frame; nothing happens when it has left."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -58,3 +60,23 @@ def test_pieces_of_one_size_are_seen(
         checker.check(sender(number, "x" * size))
     assert checker.deltas == len(sizes)
     assert checker.sliced is sliced
+
+
+@pytest.mark.parametrize(("dialect", "sender"), SENDERS.items(), ids=SENDERS)
+def test_a_closed_checker_is_gone_with_its_last_reference(
+    dialect: str, sender: Callable[[int, str], Frame]
+) -> None:
+    """Or the garbage of all streams would wait for a collector that stops them all."""
+    gc.collect()
+    gc.disable()
+    try:
+        checker: Checker = BY_NAME[dialect](CONTEXT)
+        for number in range(3):
+            checker.check(sender(number, "text"))
+        checker.close()
+        assert checker.deltas == 3
+        watched = weakref.ref(checker)
+        del checker
+        assert watched() is None
+    finally:
+        gc.enable()
