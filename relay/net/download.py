@@ -37,7 +37,10 @@ class Owner(Protocol):
 class Download:
     """One response, from its head to its end."""
 
-    __slots__ = ("_held", "_keep_alive", "_machine", "_outlet", "_owner", "_timeouts", "_upstream")
+    __slots__ = (
+        *("_ending", "_held", "_keep_alive", "_machine"),
+        *("_outlet", "_owner", "_timeouts", "_upstream"),
+    )
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Download:
         self._machine = machine
         self._held: bytes | None = head
         self._timeouts = timeouts
+        self._ending = False
         self._keep_alive: KeepAlive | None = None
         upstream.sink = self.receive
         upstream.deadline.start(timeouts.idle)
@@ -79,7 +83,9 @@ class Download:
             self._upstream.deadline.stop()
             self._owner.held_up()
         elif machine.ended:
-            self._upstream.deadline.start(self._timeouts.terminal)
+            if not self._ending:  # once: what comes now is nothing, and pushes nothing back
+                self._ending = True
+                self._upstream.deadline.start(self._timeouts.terminal)
         elif machine.lively:
             self._upstream.deadline.touch()
 

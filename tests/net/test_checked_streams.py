@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -232,6 +234,23 @@ async def test_an_upstream_that_hangs_after_its_last_word(serve: Serve, upstream
     head = await begin(played, ROLE + STOP + DONE)
     assert (await played.client.message(head)).body == ROLE + STOP + DONE
     await until(lambda: played.relay.pool.open_count == 0)
+
+
+async def test_an_upstream_that_talks_on_after_its_last_word(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
+    played = await play(serve, upstream, terminal=0.2)
+    head = await begin(played, ROLE + STOP + DONE)
+
+    async def talk() -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await played.upstream.send(chunk(b": more\n\n"))
+                await asyncio.sleep(0.01)
+
+    talking = asyncio.ensure_future(talk())
+    assert events((await played.client.message(head)).body)[-1] == "[DONE]"
+    await talking
 
 
 @pytest.mark.parametrize("dialect", PATHS)
