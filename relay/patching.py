@@ -41,7 +41,7 @@ def _change(text: bytearray, frame: Frame) -> None:
         begin = fields.payload[0]
     for path, value, there in frame.edits:
         if value is REMOVED:
-            edit.remove(text, path, begin)
+            edit.remove(text, path, begin, there=there)
         else:
             edit.set_value(text, path, value, begin, there=there)
     if frame.renamed:

@@ -70,7 +70,7 @@ class Responses(Checker):
         self._index: object = None
         self._part_key = ""
         self._part: object = None
-        self._take: Callable[[str], int] = len
+        self._take: Callable[[str], object] = len
 
     def continues(self, event: str | None, payload: Json) -> str | None:
         # 0.4 µs on recorded streams (CPython 3.11). What is mended, or not expected, takes 3 to 4 µs.

@@ -10,7 +10,6 @@ done event would repeat it) and the done items themselves (the terminal event's 
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +87,22 @@ def says_nothing(item: Json) -> bool:
     return all(channel is not None and not channel.text_in(part) for channel, part in channels)
 
 
+class Text:
+    """What is streamed piece by piece, kept as its bytes: a list of strings takes 60 more for each piece."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def write(self, piece: str) -> None:
+        """Half of a split emoji may come alone."""
+        self._bytes += piece.encode("utf-8", "surrogatepass")
+
+    def getvalue(self) -> str:
+        return self._bytes.decode("utf-8", "surrogatepass")
+
+
 class Part:
     """One text of an item. ``text`` is the whole of it once a done event has said so."""
 
@@ -100,8 +115,8 @@ class Part:
         """The number that the upstream first gave it."""
         self.made = made
         """relay announced it, so the upstream may not know that it must be closed."""
-        self.texts = io.StringIO()
-        """What was streamed: the text and nothing else is kept, 64 bytes a delta less than a list."""
+        self.texts = Text()
+        """What was streamed."""
         self.text: str | None = None
         self.annotations: list[Any] = []
         self.payload: Json | None = None

@@ -67,11 +67,14 @@ def set_value(
         text[begin:end] = new
 
 
-def remove(text: bytearray, path: Path, start: int = 0) -> None:
+def remove(text: bytearray, path: Path, start: int = 0, *, there: bool = False) -> None:
     """Overwrite the member at ``path``, and the comma that goes with it, by blanks.
 
-    Raises NotFound where there is none.
+    Raises NotFound where there is none; with ``there`` it is known to be.
     """
+    if there and (only := _only(text, path[-1], start)) is not None:
+        _blank(text, only[0], only[2])
+        return
     container = _descend(text, path[:-1], start)
     found = _member(text, container, path[-1])
     if found is None:
