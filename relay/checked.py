@@ -48,6 +48,7 @@ class CheckedStream(ResponseStream):
         "_early",
         "_end_code",
         "_line_by_line",
+        "_looked",
         "_mender",
         "_reads",
         "_seen_deltas",
@@ -69,6 +70,8 @@ class CheckedStream(ResponseStream):
         self._sniffing = True
         self._document: bytearray | None = None
         self._line_by_line = False
+        self._looked = False
+        """Two data lines of the frame at hand have been seen, and it is known what they are."""
         self._reads = 0
         self._seen_deltas = 0
         self._end_code: str | None = None
@@ -178,7 +181,7 @@ class CheckedStream(ResponseStream):
                 raise FramingError(f"the answer is a JSON document above {self._frame_limit} bytes")
             return
         super()._take(data, view, start, end, out)
-        if self._carry.endswith(b"\n") and self._whole_lines():
+        if self._carry and self._whole_lines(end - start):
             came, self._carry = self._carry, bytearray()
             lines = came + b"\n"
             view = memoryview(lines)
@@ -191,6 +194,7 @@ class CheckedStream(ResponseStream):
             self._document, self._carry = self._carry, bytearray()
 
     def _take_frames(self, data: Data, view: memoryview, start: int, cut: int, out: list[Buffer]) -> None:
+        self._looked = False
         if self._carry:  # a frame is checked in one piece
             self._carry += view[start:cut]
             data, self._carry = self._carry, bytearray()
@@ -231,11 +235,18 @@ class CheckedStream(ResponseStream):
             out += self._early
             self._early = None
 
-    def _whole_lines(self) -> bool:
-        """The carry holds frames that are parted by one LF only, so no empty line will come."""
-        if not self._line_by_line:
-            self._line_by_line = self._carry.find(b"\ndata:") >= 0 and sse.first_line_is_whole(self._carry)
-        return self._line_by_line
+    def _whole_lines(self, new: int) -> bool:
+        """The carry holds frames that are parted by one LF only, so no empty line will come.
+
+        The first two data lines of a frame tell, so each byte is searched once and one line parsed:
+        a frame of megabytes that comes in small reads must not be gone through again with each.
+        """
+        if not self._line_by_line and not self._looked:
+            begin = max(len(self._carry) - new - len(b"\ndata:"), 0)
+            if self._carry.find(b"\ndata:", begin) >= 0:
+                self._looked = True
+                self._line_by_line = sse.first_line_is_whole(self._carry)
+        return self._line_by_line and self._carry.endswith(b"\n")
 
     def _refused(self, failure: Failure) -> UpstreamRefused:
         document = orjson.dumps(self._mender.checker.error_document(failure))

@@ -27,6 +27,7 @@ from relay.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
+from relay.wire import sse
 from relay.wire.framing import BodyDecoder, ChunkedDecoder, LengthDecoder, UntilCloseDecoder
 from tests.cuts import every_way, placed, split
 from tests.dialects.drive import Event, events
@@ -1184,3 +1185,18 @@ def test_any_bytes_leave_as_whole_frames_or_a_documented_error(
         decoder, wire = FRAMINGS[framing](body)
         pieces = split(wire, [5])
     assert_documented(dialect, pieces, decoder, report=report)
+
+
+def test_a_long_frame_in_small_reads_is_gone_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that stays open over many others: it once was parsed again with each of them."""
+    parsed: list[int] = []
+    whole = sse.first_line_is_whole
+
+    def counted(text: bytearray) -> bool:
+        parsed.append(len(text))
+        return whole(text)
+
+    monkeypatch.setattr(sse, "first_line_is_whole", counted)
+    lines = [b"data: {" + b" " * 1000 + b"\n", *[b"data: \n"] * 200, b'data: "error": {"message": "m"}}\n\n']
+    assert download(checked("chat"), lines).refused is not None
+    assert len(parsed) <= 1
