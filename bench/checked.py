@@ -8,7 +8,7 @@ from statistics import median
 
 import tables
 from aims import Verdict, all_of, at_most
-from figures import Figure, Rounds, Row, added_ms, cpu_us, idle_kib, milliseconds, spread
+from figures import Figure, Rounds, Row, cpu_us, idle_kib, milliseconds, spread
 from frames import LEGAL, SCRIPTS
 
 CHECKED, UNCHECKED = "relay-checked", "relay-unchecked"
@@ -109,11 +109,7 @@ def _name(cell: Cell) -> str:
 
 def _cell_table(cells: Rounds) -> str:
     columns: list[tuple[str, Figure, str]] = [
-        ("deltas/s", lambda row, _: row["deltas"] / row["seconds"], ".0f"),
-        ("delta p50 ms", milliseconds("arrived_ns", "p50"), ".3f"),
-        ("p99 ms", milliseconds("arrived_ns", "p99"), ".3f"),
-        ("added p50 ms", added_ms("arrived_ns", "p50"), "+.3f"),
-        ("added p99 ms", added_ms("arrived_ns", "p99"), "+.3f"),
+        *tables.ARRIVED,
         ("CPU µs/delta", cpu_us, ".1f"),
     ]
     rows = []

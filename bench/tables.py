@@ -86,14 +86,20 @@ def heading(document: Row) -> str:
     )
 
 
+ARRIVED: list[tuple[str, Figure, str]] = [
+    ("deltas/s", lambda row, _: row["deltas"] / row["seconds"], ".0f"),
+    ("delta p50 ms", milliseconds("arrived_ns", "p50"), ".3f"),
+    ("p99 ms", milliseconds("arrived_ns", "p99"), ".3f"),
+    ("added p50 ms", added_ms("arrived_ns", "p50"), "+.3f"),
+    ("added p99 ms", added_ms("arrived_ns", "p99"), "+.3f"),
+]
+"""The columns that say how a path's deltas arrived, as in every table of cells."""
+
+
 def _cell_table(cells: Rounds) -> str:
     """Direct has the first columns only; the others say what a path adds to it, or costs."""
     columns: list[tuple[str, Figure, str]] = [
-        ("deltas/s", lambda row, _: row["deltas"] / row["seconds"], ".0f"),
-        ("delta p50 ms", milliseconds("arrived_ns", "p50"), ".3f"),
-        ("p99 ms", milliseconds("arrived_ns", "p99"), ".3f"),
-        ("added p50 ms", added_ms("arrived_ns", "p50"), "+.3f"),
-        ("added p99 ms", added_ms("arrived_ns", "p99"), "+.3f"),
+        *ARRIVED,
         ("as read: added p50 ms", added_ms("read_ns", "p50"), "+.3f"),
         ("added p99 ms", added_ms("read_ns", "p99"), "+.3f"),
         ("added first frame p50 ms", added_ms("first_ns", "p50"), "+.3f"),

@@ -74,7 +74,7 @@ class Mender:
         """
         likeness = self._likeness
         if likeness is not None and (size := likeness.size(data, start, end)):
-            self.checker.repeats(size)
+            self.checker.piece(size)
             self.lively = True
             return True
         begin = start + len(self._prefix)

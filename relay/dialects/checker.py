@@ -112,8 +112,8 @@ class Checker(ABC):
         taken in: `check` is to see it.
         """
 
-    def repeats(self, size: int) -> None:
-        """A frame that differs from the last one in its text only, which has this size, continues it."""
+    def piece(self, size: int) -> None:
+        """One more piece of text, of this size."""
         self.deltas += 1
         self.measure(size)
 

@@ -70,8 +70,7 @@ class Messages(Checker):
             and type(text := delta.get(block.field)) is str
         ):
             if text:
-                self.deltas += 1
-                self.measure(len(text))
+                self.piece(len(text))
             return str(text)
         return None
 

@@ -241,7 +241,7 @@ class Blocks:
             block.filled = True
             block.has_text = block.has_text or delta["type"] == "text_delta"
             if delta["type"] in PIECES.values():
-                self._checker.repeats(len(str(delta.get(block.field or ""))))
+                self._checker.piece(len(str(delta.get(block.field or ""))))
 
     def stop(self, frame: Frame, payload: dict[str, Any]) -> None:
         key, current = number(payload), self.current

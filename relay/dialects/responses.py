@@ -87,8 +87,7 @@ class Responses(Checker):
             self._number += 1
             self._take(text)
             if text:
-                self.deltas += 1
-                self.measure(len(text))
+                self.piece(len(text))
             return str(text)
         return None
 

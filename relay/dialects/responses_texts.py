@@ -100,8 +100,7 @@ class Texts:
         refer(frame, item, part, self._mends)
         part.texts.write(text)
         if text:
-            self._checker.deltas += 1
-            self._checker.measure(len(text))
+            self._checker.piece(len(text))
         self.current = part
         return [*out, frame]
 
