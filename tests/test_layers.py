@@ -18,15 +18,18 @@ PACKAGE = ROOT / "relay"
 
 LAYERS: dict[str, str] = {
     "ground": "__init__ errors config",
-    "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.http1 wire.forwarding",
-    "dialects": "dialects.deltas dialects.grammar dialects.frame dialects.failures dialects.checker "
+    "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.http1 wire.forwarding "
+    "",
+    "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming dialects.arguments "
+    "dialects.grammar dialects.frame dialects.failures dialects.checker dialects.codec dialects.profiles "
     "dialects.chat_* dialects.chat dialects.messages_* dialects.messages "
     "dialects.responses_* dialects.responses dialects",
-    "core": "completion crosstalk likeness patching payload mending stream checked opening",
+    "core": "completion crosstalk likeness patching payload mending stream checked "
+    "opening",
     # ----- the asyncio line -----
     "net": "net net.outlet net.deadline net.keepalive net.hangup net.peer net.upstream net.dial net.pool "
-    "net.relay net.tunnel net.upload net.document net.checking net.reply net.download net.exchange "
-    "net.server",
+    "net.relay net.tunnel net.upload net.document net.checking net.reply "
+    "net.download net.exchange net.server",
     "fake": "fake.*",
     "process": "listen worker supervisor cli.* __main__",
 }

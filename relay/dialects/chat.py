@@ -20,9 +20,10 @@ from typing import Any, ClassVar
 from relay.dialects import chat_choice, chat_tools, failures
 from relay.dialects.chat_choice import SILENT, Choice
 from relay.dialects.chat_content import json_text
-from relay.dialects.chat_document import CHUNK, chunk, envelope, frames_of
+from relay.dialects.chat_document import CHUNK, chunk, envelope, error_document, frames_of
+from relay.dialects.chat_usage import read_usage
 from relay.dialects.checker import Checker, Malformed, Truncated
-from relay.dialects.deltas import Context, Failure, Kind, Usage
+from relay.dialects.deltas import Context, Failure, Kind
 from relay.dialects.frame import Frame
 from relay.dialects.grammar import Grammar
 
@@ -195,22 +196,8 @@ class Chat(Checker):
                 self._second = ident
 
     def _count(self, payload: dict[str, Any]) -> None:
-        """Totals, wherever they are: the last value of each counts."""
-        usage, groq = payload.get("usage"), payload.get("x_groq")
-        if usage is None and isinstance(groq, dict):
-            usage = groq.get("usage")
-        if not isinstance(usage, dict):
-            return
-        before = self.usage or Usage()
-        prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-        self.usage = Usage(
-            input=_number(usage, "prompt_tokens", before.input),
-            output=_number(usage, "completion_tokens", before.output),
-            # DeepSeek has a name of its own for it.
-            cached=_number(prompt, "cached_tokens", _number(usage, "prompt_cache_hit_tokens", before.cached)),
-            cache_write=_number(prompt, "cache_write_tokens", before.cache_write),
-            reasoning=_number(completion, "reasoning_tokens", before.reasoning),
-        )
+        """Totals, wherever they are."""
+        self.usage = read_usage(payload, self.usage) or self.usage
 
     def _error(self, frame: Frame, payload: dict[str, Any], failure: Failure) -> list[Frame] | None:
         self.failure = failure
@@ -266,7 +253,7 @@ class Chat(Checker):
         frame.silence()
         return [frame]
 
-    def end(self) -> list[Frame]:
+    def end(self, *, cut: bool = False) -> list[Frame]:
         if self.done:
             return []
         if not self.announced:
@@ -298,8 +285,7 @@ class Chat(Checker):
 
     @classmethod
     def error_document(cls, failure: Failure) -> dict[str, Any]:
-        kind, code = failures.openai_type(failure), failures.openai_code(failure)
-        return {"error": {"message": failure.message, "type": kind, "param": None, "code": code}}
+        return error_document(failure)
 
     @classmethod
     def stream_of(cls, document: dict[str, Any], context: Context) -> list[Frame]:
@@ -328,8 +314,3 @@ def _only_fails(payload: dict[str, Any]) -> bool:
     return not any(
         value for delta in deltas if isinstance(delta, dict) for key, value in delta.items() if key != "role"
     )
-
-
-def _number(source: object, key: str, otherwise: int | None) -> int | None:
-    value = source.get(key) if isinstance(source, dict) else None
-    return value if type(value) is int else otherwise

@@ -1,4 +1,4 @@
-"""A complete answer, as the frames of the stream that was asked for.
+"""A complete answer, as the frames of the stream that was asked for; and what chunks are made of.
 
 An upstream may answer `stream: true` with one JSON document. No client understands that: plain
 iteration sees nothing, helpers fail.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from relay.dialects import failures
 from relay.dialects.checker import Malformed
-from relay.dialects.deltas import Context
+from relay.dialects.deltas import Context, Failure
 from relay.dialects.frame import Frame
 
 CHUNK = "chat.completion.chunk"
@@ -32,6 +33,12 @@ def chunk(shared: dict[str, Any], index: int, delta: dict[str, Any], finish: str
     """A chunk with one choice."""
     choice = {"index": index, "delta": delta, "finish_reason": finish}
     return Frame(None, {**shared, "choices": [choice]})
+
+
+def error_document(failure: Failure) -> dict[str, Any]:
+    """An error in the one form that every SDK raises on, in a stream and as the body of an answer."""
+    kind, code = failures.openai_type(failure), failures.openai_code(failure)
+    return {"error": {"message": failure.message, "type": kind, "param": failure.param, "code": code}}
 
 
 def frames_of(document: dict[str, Any], context: Context) -> list[Frame]:

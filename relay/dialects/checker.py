@@ -129,8 +129,11 @@ class Checker(ABC):
         """
 
     @abstractmethod
-    def end(self) -> list[Frame]:
-        """The upstream's body ended: what completes the stream. Raises Truncated if nothing may."""
+    def end(self, *, cut: bool = False) -> list[Frame]:
+        """The upstream's body ended: what completes the stream. Raises Truncated if nothing may.
+
+        ``cut``: by a reset or a silence, of which no end may be guessed that was not announced.
+        """
 
     @abstractmethod
     def fail(self, failure: Failure) -> list[Frame]:

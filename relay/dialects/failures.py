@@ -53,6 +53,7 @@ _MESSAGES_TYPES = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
     409: "conflict_error",
     413: "request_too_large",
     422: "invalid_request_error",
@@ -61,6 +62,42 @@ _MESSAGES_TYPES = {
     503: "overloaded_error",
     529: "overloaded_error",
 }
+
+_OPENAI_NAMES: dict[str | None, tuple[str, str | None]] = {
+    "authentication_error": ("invalid_request_error", "invalid_api_key"),
+    "permission_error": ("permission_error", None),
+    "billing_error": ("insufficient_quota", "insufficient_quota"),
+    "not_found_error": ("invalid_request_error", "model_not_found"),
+    "request_too_large": ("invalid_request_error", "request_too_large"),
+    "conflict_error": ("invalid_request_error", None),
+    "rate_limit_error": ("rate_limit_error", "rate_limit_exceeded"),
+    "overloaded_error": ("server_error", "slow_down"),
+    "timeout_error": ("server_error", "timeout"),
+    "api_error": ("server_error", "server_error"),
+}
+"""OpenAI's type and code for Anthropic's types; `server_is_overloaded` would make codex give up."""
+
+_OPENAI_BY_STATUS: dict[int, tuple[str, str | None]] = {
+    401: _OPENAI_NAMES["authentication_error"],
+    402: _OPENAI_NAMES["billing_error"],
+    403: _OPENAI_NAMES["permission_error"],
+    404: _OPENAI_NAMES["not_found_error"],
+    408: _OPENAI_NAMES["timeout_error"],
+    413: _OPENAI_NAMES["request_too_large"],
+    429: _OPENAI_NAMES["rate_limit_error"],
+    503: _OPENAI_NAMES["overloaded_error"],
+    504: _OPENAI_NAMES["timeout_error"],
+    529: _OPENAI_NAMES["overloaded_error"],
+}
+_CLIENTS_FAULT = ("invalid_request_error", "model_not_found", "request_too_large")
+_TOO_LONG = "context_length_exceeded"
+_TOO_LONG_TYPES = ("exceed_context_size_error", "too_many_prompt_tokens")
+"""llama.cpp's and Perplexity's."""
+_TOO_LONG_WORDS = re.compile(
+    r"prompt is too long|maximum context length|exceeds? (?:the )?(?:available )?context|exceed context limit"
+    r"|longer than the (?:model's )?context length",
+    re.IGNORECASE,
+)
 
 
 def read(document: object, *, event: str | None = None, status: int | None = None) -> Failure | None:
@@ -92,20 +129,49 @@ def messages_type(failure: Failure) -> str:
     )
 
 
+def messages_message(failure: Failure) -> str:
+    """The message, in the words that Anthropic's clients look for where the prompt is too long."""
+    if not is_too_long(failure) or "prompt is too long" in failure.message.lower():
+        return failure.message
+    return f"prompt is too long: {failure.message}"
+
+
 def openai_type(failure: Failure) -> str:
     """OpenAI's ``error.type``."""
     if failure.type is not None:
-        return failure.type
-    return "invalid_request_error" if failure.status < 500 and failure.status != 429 else "server_error"
+        return _OPENAI_NAMES[failure.type][0] if failure.type in _OPENAI_NAMES else failure.type
+    return _by_status(failure.status)[0]
 
 
 def openai_code(failure: Failure) -> str:
     """OpenAI's ``error.code``; clients retry by it, so a broken upstream is never the client's fault."""
+    if is_too_long(failure):
+        return _TOO_LONG
     if failure.code is not None and not _NUMBER.fullmatch(failure.code):
         return failure.code
-    if failure.status == 429:
-        return "rate_limit_exceeded"
-    return "server_error" if failure.status >= 500 else openai_type(failure)
+    if failure.type in _OPENAI_NAMES:
+        return _OPENAI_NAMES[failure.type][1] or openai_type(failure)
+    return _by_status(failure.status)[1] or openai_type(failure)
+
+
+def responses_code(failure: Failure) -> str:
+    """The code in a Responses stream: codex gives up at `invalid_prompt` and tries again at the others."""
+    code = openai_code(failure)
+    fault = failure.status in (400, 404, 413, 422) and failure.type != "billing_error"
+    return "invalid_prompt" if fault and code in _CLIENTS_FAULT else code
+
+
+def is_too_long(failure: Failure) -> bool:
+    """The prompt does not fit into the model's context, in the words of whichever server."""
+    if failure.code == _TOO_LONG or failure.type in _TOO_LONG_TYPES:
+        return True
+    return failure.status in (400, 413) and _TOO_LONG_WORDS.search(failure.message) is not None
+
+
+def _by_status(status: int) -> tuple[str, str | None]:
+    if status in _OPENAI_BY_STATUS:
+        return _OPENAI_BY_STATUS[status]
+    return ("invalid_request_error", None) if status < 500 else ("server_error", "server_error")
 
 
 def _error_in(document: dict[str, Any], event: str | None) -> dict[str, Any] | None:

@@ -294,7 +294,7 @@ class Messages(Checker):
         self._output.send(mended_error(frame, failure, self.mends))
         self._blocks.forget()
 
-    def end(self) -> list[Frame]:
+    def end(self, *, cut: bool = False) -> list[Frame]:
         if self.done:
             return []
         if not self.announced or "messages-stop-missing" in self.off:
@@ -324,7 +324,8 @@ class Messages(Checker):
 
     @classmethod
     def error_document(cls, failure: Failure) -> dict[str, Any]:
-        return {"type": "error", "error": error_of(failure), "request_id": None}
+        details = {} if failure.details is None else {"details": failure.details}
+        return {"type": "error", "error": {**error_of(failure), **details}, "request_id": None}
 
     @classmethod
     def stream_of(cls, document: dict[str, Any], context: Context) -> list[Frame]:

@@ -7,6 +7,7 @@ block.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -192,3 +193,11 @@ def _object(text: str) -> object:
         return orjson.loads(text)
     except ValueError:
         return text
+
+
+def compact(value: object) -> str:
+    """This value as JSON without blanks."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a lone surrogate, half of a split emoji
+        return json.dumps(value, separators=(",", ":"))

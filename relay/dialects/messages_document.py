@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
-
-import orjson
 
 from relay.dialects.checker import Malformed
 from relay.dialects.deltas import Context
 from relay.dialects.frame import Frame
-from relay.dialects.messages_content import TOOLS, stop_frame
+from relay.dialects.messages_content import TOOLS, compact, stop_frame
 from relay.dialects.messages_envelope import finish_frame, is_number, new_message, start_frame
 
 
@@ -70,16 +67,9 @@ def _taken_apart(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
         given = block.get("input") or {}
         if not isinstance(given, dict) or not isinstance(block.get("name"), str):
             raise Malformed("the body holds a tool call without a name, or whose input is not an object")
-        delta = {"type": "input_json_delta", "partial_json": _dumps(given)}
+        delta = {"type": "input_json_delta", "partial_json": compact(given)}
         return {**block, "input": {}}, [delta] if given else []
     return block, []
-
-
-def _dumps(value: object) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # a lone surrogate, half of a split emoji
-        return json.dumps(value, separators=(",", ":"))
 
 
 def _text(block: dict[str, Any], key: str) -> str:

@@ -60,7 +60,7 @@ def error_frame(failure: Failure) -> Frame:
 
 
 def error_of(failure: Failure) -> dict[str, str]:
-    return {"type": failures.messages_type(failure), "message": failure.message}
+    return {"type": failures.messages_type(failure), "message": failures.messages_message(failure)}
 
 
 def mended_error(frame: Frame, failure: Failure, mends: Mends) -> Frame:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.dialects.deltas import Context, Failure, Usage
-from relay.dialects.failures import openai_code, openai_type
+from relay.dialects.failures import openai_code, openai_type, responses_code
 from relay.dialects.frame import Frame
 
 Json = dict[str, Any]
@@ -130,19 +130,19 @@ def error_member(failure: Failure) -> Json:
         "type": openai_type(failure),
         "code": openai_code(failure),
         "message": failure.message,
-        "param": None,
+        "param": failure.param,
     }
 
 
 def error_frame(failure: Failure) -> Frame:
     """Flat and nested at once: neither published form alone reaches every client."""
-    error = error_member(failure)
-    return made("error", code=error["code"], message=error["message"], param=None, error=error)
+    error = {**error_member(failure), "code": responses_code(failure)}
+    return made("error", code=error["code"], message=error["message"], param=error["param"], error=error)
 
 
 def failed_frame(failure: Failure, response: Json) -> Frame:
     """``response.failed``, which codex waits for."""
-    error = {"code": openai_code(failure), "message": failure.message}
+    error = {"code": responses_code(failure), "message": failure.message}
     return made("response.failed", response={**response, "status": "failed", "error": error, "output": []})
 
 

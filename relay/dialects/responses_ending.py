@@ -50,7 +50,7 @@ class Ending:
         cut call if it were done. What only relay announced is closed.
         """
         entries = _entries(response)
-        out = self._name_held(entries)
+        out = [*self._output.take_waiting(), *self._name_held(entries)]
         matched = self._match(entries)
         listed = {item.index: entry for item, entry in zip(matched, entries, strict=True) if item is not None}
         if self._grammar.implied(Kind.FINISH) is Kind.CLOSE:

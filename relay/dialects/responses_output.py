@@ -9,6 +9,7 @@ from typing import Any
 from relay.dialects.checker import Checker, Malformed
 from relay.dialects.deltas import Kind
 from relay.dialects.frame import Frame
+from relay.dialects.responses_again import Again
 from relay.dialects.responses_document import Json, made
 from relay.dialects.responses_items import (
     CALLS,
@@ -42,7 +43,7 @@ _APPENDED: dict[str, tuple[str, type]] = {
 class Output:
     """The items of one stream, open and done."""
 
-    __slots__ = ("_checker", "_grammar", "_mends", "items", "nameless", "supply", "texts")
+    __slots__ = ("_again", "_checker", "_grammar", "_mends", "items", "nameless", "supply", "texts")
 
     def __init__(self, checker: Checker) -> None:
         self._checker = checker
@@ -52,9 +53,21 @@ class Output:
         self.supply = Supply(checker, self.items)
         self.nameless = Nameless()
         self.texts = Texts(checker, self.items, self.supply, self.nameless)
+        self._again = Again(self.items, checker.mends)
 
     def take(self, frame: Frame, kind: str) -> list[Frame]:
         """Any event of an item."""
+        sifted = self._again.sift(frame, kind)
+        return self._take(frame, kind) if sifted == [frame] else self._take_all(sifted)
+
+    def take_waiting(self) -> list[Frame]:
+        """What still waits when nothing more comes."""
+        return self._take_all(self._again.release())
+
+    def _take_all(self, frames: list[Frame]) -> list[Frame]:
+        return [out for frame in frames for out in self._take(frame, payload_of(frame).get("type") or "")]
+
+    def _take(self, frame: Frame, kind: str) -> list[Frame]:
         text = TEXT_EVENTS.get(kind)
         if text is not None:
             return text[0](self.texts, frame, text[1])

@@ -149,14 +149,14 @@ def test_what_is_no_answer_is_refused(document: dict[str, Any]) -> None:
     ("failure", "type_", "code"),
     [
         (Failure("m"), "server_error", "server_error"),
-        (Failure("m", 429), "server_error", "rate_limit_exceeded"),
+        (Failure("m", 429), "rate_limit_error", "rate_limit_exceeded"),
         (Failure("m", 400), "invalid_request_error", "invalid_request_error"),
         (
             Failure("m", 404, "invalid_request_error", "model_not_found"),
             "invalid_request_error",
             "model_not_found",
         ),
-        (Failure("m", 529, "overloaded_error"), "overloaded_error", "server_error"),
+        (Failure("m", 529, "overloaded_error"), "server_error", "slow_down"),
     ],
 )
 def test_an_error_document_is_what_the_sdks_read(failure: Failure, type_: str, code: str) -> None:

@@ -194,19 +194,19 @@ def test_the_status_that_it_came_with_is_its_status() -> None:
     [
         (Failure("m"), "api_error", "server_error", "server_error"),
         (Failure("m", 500), "api_error", "server_error", "server_error"),
-        (Failure("m", 504), "timeout_error", "server_error", "server_error"),
-        (Failure("m", 503), "overloaded_error", "server_error", "server_error"),
-        (Failure("m", 429), "rate_limit_error", "server_error", "rate_limit_exceeded"),
+        (Failure("m", 504), "timeout_error", "server_error", "timeout"),
+        (Failure("m", 503), "overloaded_error", "server_error", "slow_down"),
+        (Failure("m", 429), "rate_limit_error", "rate_limit_error", "rate_limit_exceeded"),
         (Failure("m", 400), "invalid_request_error", "invalid_request_error", "invalid_request_error"),
         (Failure("m", 418), "invalid_request_error", "invalid_request_error", "invalid_request_error"),
-        (Failure("m", 401), "authentication_error", "invalid_request_error", "invalid_request_error"),
+        (Failure("m", 401), "authentication_error", "invalid_request_error", "invalid_api_key"),
         # What the upstream called it wins where the dialect knows the name.
-        (Failure("m", 529, "overloaded_error"), "overloaded_error", "overloaded_error", "server_error"),
-        (Failure("m", 500, "api_error"), "api_error", "api_error", "server_error"),
+        (Failure("m", 529, "overloaded_error"), "overloaded_error", "server_error", "slow_down"),
+        (Failure("m", 500, "api_error"), "api_error", "server_error", "server_error"),
         (Failure("m", 400, "BadRequestError"), "invalid_request_error", "BadRequestError", "BadRequestError"),
         (Failure("m", 500, "server_error", "internal"), "api_error", "server_error", "internal"),
         (Failure("m", 500, None, "500"), "api_error", "server_error", "server_error"),
-        (Failure("m", 429, None, "429"), "rate_limit_error", "server_error", "rate_limit_exceeded"),
+        (Failure("m", 429, None, "429"), "rate_limit_error", "rate_limit_error", "rate_limit_exceeded"),
     ],
 )
 def test_a_failure_has_a_name_in_every_dialect(

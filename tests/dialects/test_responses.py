@@ -247,5 +247,5 @@ def test_a_document_becomes_a_stream() -> None:
 
 def test_an_http_error_is_read_by_the_sdks() -> None:
     document = Responses.error_document(Failure("too fast", 429, retry_after="3"))
-    error = {"message": "too fast", "type": "server_error", "param": None, "code": "rate_limit_exceeded"}
+    error = {"message": "too fast", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
     assert document == {"error": error}

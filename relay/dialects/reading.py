@@ -1,0 +1,91 @@
+"""Reading a client's JSON with the path of every value at hand, so that an error can name it.
+
+A null is an absent field everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.dialects.request import BadRequest
+
+_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+}
+
+
+class Fields:
+    """One JSON object of the client's; every field is taken out once, what is left is unknown."""
+
+    __slots__ = ("_left", "path")
+
+    def __init__(self, value: object, path: str = "") -> None:
+        if not isinstance(value, dict):
+            raise wrong(path or "the request body", "an object", value)
+        self.path = path
+        self._left: dict[str, Any] = {name: inner for name, inner in value.items() if inner is not None}
+
+    def at(self, name: str) -> str:
+        """The path of this field."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def take(self, name: str) -> Any:
+        """Any value; None when it is absent."""
+        return self._left.pop(name, None)
+
+    def text(self, name: str) -> str | None:
+        value = self.take(name)
+        if value is not None and not isinstance(value, str):
+            raise wrong(self.at(name), _NAMES[str], value)
+        return value
+
+    def needed_text(self, name: str) -> str:
+        """A string that must be there and not be empty."""
+        value = self.text(name)
+        if not value:
+            raise BadRequest(self.at(name), "is required")
+        return value
+
+    def boolean(self, name: str) -> bool | None:
+        value = self.take(name)
+        if value is not None and not isinstance(value, bool):
+            raise wrong(self.at(name), _NAMES[bool], value)
+        return value
+
+    def integer(self, name: str) -> int | None:
+        value = self.take(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise wrong(self.at(name), _NAMES[int], value)
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.take(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise wrong(self.at(name), _NAMES[float], value)
+        return value
+
+    def items(self, name: str) -> list[Any] | None:
+        value = self.take(name)
+        if value is not None and not isinstance(value, list):
+            raise wrong(self.at(name), _NAMES[list], value)
+        return value
+
+    def fields(self, name: str) -> Fields | None:
+        """An object inside this one."""
+        value = self.take(name)
+        return None if value is None else Fields(value, self.at(name))
+
+    def rest(self) -> dict[str, Any]:
+        """What nobody has taken, by its path."""
+        return {self.at(name): value for name, value in self._left.items()}
+
+
+def wrong(path: str, expected: str, value: object) -> BadRequest:
+    """A value of another type than the dialect has there."""
+    found = "null" if value is None else _NAMES.get(type(value), "something else")
+    return BadRequest(path, f"expected {expected}, found {found}")
