@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 
-import orjson
-
 from relay.dialects.checker import Malformed, Truncated
 from relay.dialects.deltas import Failure, Usage
 from relay.errors import (
@@ -20,7 +18,6 @@ from relay.errors import (
     RelayError,
     UpstreamClosed,
     UpstreamMalformed,
-    UpstreamRefused,
     UpstreamTruncated,
 )
 from relay.mending import Mender
@@ -90,9 +87,9 @@ class CheckedStream(ResponseStream):
         return self._end_code
 
     @property
-    def converted(self) -> bool:
-        """The body is a JSON document, which leaves as a stream."""
-        return self._document is not None
+    def note(self) -> bytes:
+        """Set when the body is a JSON document, which leaves as a stream."""
+        return b"" if self._document is None else b"x-relay-converted: json\r\n"
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -130,7 +127,7 @@ class CheckedStream(ResponseStream):
         try:
             if isinstance(error, UpstreamMalformed):
                 raise Truncated
-            frames = self._mender.end()
+            frames = self._mender.end(cut=not isinstance(error, UpstreamTruncated))
             self._end_code = "UX" if self._mender.checker.failure else "OK"
         except Truncated as missing:
             self._end_code = error.end
@@ -144,8 +141,11 @@ class CheckedStream(ResponseStream):
 
     def _take_chunk(self, data: Data, view: memoryview, start: int, end: int, begin: int) -> list[Buffer]:
         cut = end - 2
-        if self._reads > 1 and self._mender.passes(data, view, begin, cut):
-            return [view[start:end]]
+        if self._reads > 1:
+            if self._mender.passes(data, view, begin, cut):
+                return [view[start:end]]
+            if (said := self._mender.says(data, view, begin, cut)) is not None:
+                return [b"%x\r\n%b\r\n" % (len(said), said)]
         if not self._sniffing and self._document is None and self._early is None:
             try:
                 answer = self._ask(data, view, begin, cut)
@@ -228,8 +228,9 @@ class CheckedStream(ResponseStream):
             out += buffers
             return
         checker = self._mender.checker
-        if checker.failure is not None and not checker.started and not self._mender.report:
-            raise self._refused(checker.failure)
+        said_nothing = not checker.started or not checker.deltas
+        if checker.failure is not None and said_nothing and not self._mender.report:
+            raise self._mender.refusal(checker.failure)
         self._early += map(bytes, buffers)
         if checker.started or self._mender.report or sum(map(len, self._early)) > _EARLY_LIMIT:
             out += self._early
@@ -247,10 +248,6 @@ class CheckedStream(ResponseStream):
                 self._looked = True
                 self._line_by_line = sse.first_line_is_whole(self._carry)
         return self._line_by_line and self._carry.endswith(b"\n")
-
-    def _refused(self, failure: Failure) -> UpstreamRefused:
-        document = orjson.dumps(self._mender.checker.error_document(failure))
-        return UpstreamRefused(failure.message, failure.status, document, failure.retry_after)
 
     # The end.
 

@@ -76,6 +76,10 @@ class Upstream:
 
     origin: Origin
     base_path: str = ""
+    dialects: tuple[str, ...] = ()
+    """Those it speaks; empty: every path is forwarded as it is."""
+    profile: str = "generic"
+    """What kind of server it is, by the name of its ``request.Profile``."""
 
     @classmethod
     def parse(cls, text: str) -> Upstream:
@@ -118,7 +122,11 @@ class Repair(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds, one for each phase that can hang; ``silence`` is when a waiting client gets a sign of life."""
+    """Seconds, one for each phase that can hang.
+
+    ``silence`` is when a waiting client gets a sign of life, ``rest`` how long a plain connection that has
+    carried an event stream is not used again.
+    """
 
     client_head: float = 10.0
     client_body: float = 30.0
@@ -131,6 +139,7 @@ class Timeouts:
     silence: float = 15.0
     terminal: float = 5.0
     pool_idle: float = 4.0
+    rest: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,7 @@ class Limits:
     frame: int = 16 * 1024 * 1024
     replay: int = 256 * 1024
     document: int = 64 * 1024 * 1024
+    translated: int = 32 * 1024 * 1024
     idle_connections: int = 512
 
 

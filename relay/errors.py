@@ -3,6 +3,7 @@
     UsageError                  the operator's: a flag, a file, a name that cannot be used
     RelayError
         ClientError             the client's: 400
+            BadDocument         400, a completion's document; the body says it in the client's dialect
             HeadTooLarge        431
             BodyTooLarge        413
             VersionNotSupported 505
@@ -61,6 +62,15 @@ class ClientError(RelayError):
     code = "bad_request"
     type = "invalid_request_error"
     end = "CD"
+
+
+class BadDocument(ClientError):
+    """A completion's request that cannot be served as it stands; the text begins with the JSON path."""
+
+    def __init__(self, message: str, status: int, body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
 
 
 class HeadTooLarge(ClientError):

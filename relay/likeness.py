@@ -1,14 +1,16 @@
 """Frames that differ from the last one in their text only.
 
 Most frames of a stream are one JSON object over and over with another piece of text in it. When the
-bytes before and after that piece are those of a frame that was checked, and the piece is plain
-(printable ASCII without quote or backslash, so that it can be nothing but the inside of that
-string), then the frame says what the last one said, and needs no parser: 0.6 µs instead of 1.5 µs.
+bytes before and after that piece are those of a frame that was checked, and the piece by itself is the
+inside of one JSON string, then the frame says what the last one said, and needs no parser. For plain
+ASCII a pattern tells (0.6 µs instead of 1.5 µs), for the rest a parser of that string alone (0.9 µs).
 """
 
 from __future__ import annotations
 
 import re
+
+import orjson
 
 from relay.wire.framing import Data
 
@@ -27,7 +29,7 @@ class Likeness:
         self._learned = 0
 
     def size(self, data: Data, start: int, end: int) -> int:
-        """How long the text of this frame is if nothing else is new in it, else 0."""
+        """How many characters the text of this frame has if nothing else is new in it, else 0."""
         before = self._before
         if (
             not before
@@ -36,10 +38,14 @@ class Likeness:
         ):
             return 0
         begin, stop = start + len(before), end - len(self._after)
-        if _PLAIN.fullmatch(data, begin, stop) is None:
-            return 0
-        self._learned = 0
-        return stop - begin
+        size = stop - begin if _PLAIN.fullmatch(data, begin, stop) is not None else _spelled(data[begin:stop])
+        if size:
+            self._learned = 0
+        return size
+
+    def text(self, view: memoryview, start: int, end: int) -> bytes:
+        """The text whose size was just told, as it is spelled in JSON."""
+        return bytes(view[start + len(self._before) : end - len(self._after)])
 
     def learn(self, data: Data, start: int, end: int, text: str) -> None:
         """This frame was legal, and its one piece is ``text``.
@@ -47,7 +53,7 @@ class Likeness:
         With a backslash anywhere, the text could stand in the frame in another spelling, and the
         bytes that look like it be something else.
         """
-        if self._learned >= _PATIENCE or not text or not text.isascii() or data.find(b"\\", start, end) >= 0:
+        if self._learned >= _PATIENCE or not text or data.find(b"\\", start, end) >= 0:
             return
         self._learned += 1
         quoted = b'"%b"' % text.encode()
@@ -60,3 +66,11 @@ class Likeness:
     def forget(self) -> None:
         """Another frame came between: what it changed is not known here."""
         self._before = b""
+
+
+def _spelled(inside: bytes | bytearray | memoryview) -> int:
+    """How many characters this is as the inside of a JSON string; 0 when it is none."""
+    try:
+        return len(orjson.loads(b'"' + inside + b'"'))
+    except orjson.JSONDecodeError:
+        return 0

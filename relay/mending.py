@@ -21,6 +21,7 @@ from relay.dialects import failures
 from relay.dialects.checker import Checker, Malformed
 from relay.dialects.deltas import Failure
 from relay.dialects.frame import Frame
+from relay.errors import UpstreamRefused
 from relay.likeness import Likeness
 from relay.payload import NO_NUMBER, is_whole, mend_numbers, parse
 from relay.wire import sse
@@ -94,6 +95,10 @@ class Mender:
         self.lively = True
         return True
 
+    def says(self, data: Data, view: memoryview, start: int, end: int) -> bytes | None:
+        """What leaves in place of one whole frame where that is told without reading it (``translating``)."""
+        return None
+
     @property
     def repairs(self) -> dict[str, int]:
         """How often each rule was applied."""
@@ -165,20 +170,24 @@ class Mender:
         out: list[Buffer] = []
         try:
             for frame in self.checker.stream_of(document, self.checker.context):
-                answer = self.checker.check(frame)
-                out += self._write([frame] if answer is None else answer)
+                out += self._answer(frame, self.checker.check(frame)) or ()
         except RecursionError as error:
             raise Malformed(_TOO_DEEP) from error
         return out
 
-    def end(self) -> list[Buffer]:
-        """The upstream's body is over: what completes it. Raises Truncated."""
-        frames = self.checker.end()
+    def end(self, *, cut: bool = False) -> list[Buffer]:
+        """The body is over, or ``cut`` by a reset or a silence: what completes it. Raises Truncated."""
+        frames = self.checker.end(cut=cut)
         return [] if self.report else self._write(frames)
 
     def fail(self, failure: Failure) -> list[Buffer]:
         """The error that ends the stream."""
         return self._write(self.checker.fail(failure))
+
+    def refusal(self, failure: Failure) -> UpstreamRefused:
+        """The answer to a client that has not been sent anything yet."""
+        document = orjson.dumps(self.checker.error_document(failure))
+        return UpstreamRefused(failure.message, failure.status, document, failure.retry_after)
 
     def keep_alive(self) -> bytes:
         """A sign of life that no client takes for more."""
@@ -209,8 +218,8 @@ class Mender:
                     self._at_start = False
                     event = None if name < 0 else data[name : begin - 7].decode("utf-8", "replace")
                     self._event, self._prefix = event, bytes(data[start:begin])
-                    answer = self._check(Frame(event, payload, view[start:end]))
-                    return None if answer is None else self._write(answer)
+                    frame = Frame(event, payload, view[start:end])
+                    return self._answer(frame, self._check(frame))
             return self._take_unusual(data, view, start, end)
         except RecursionError as error:
             raise Malformed(_TOO_DEEP) from error
@@ -298,7 +307,7 @@ class Mender:
         return self._answer(frame, self._check(frame))
 
     def _answer(self, frame: Frame, answer: list[Frame] | None) -> list[Buffer] | None:
-        """The bytes for a checker's answer on a frame that was changed before it was asked."""
+        """The bytes for a checker's answer; None where the frame's own may leave."""
         if answer is None:
             if frame.raw is not None and not frame.changed:
                 return None

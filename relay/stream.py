@@ -38,7 +38,7 @@ class ResponseStream:
     end_code  how the stream ended (``OK``, ``UE``, …), None while it goes on
     repairs   how often each rule mended it, by name
     flags     signs that it is not what it seems, beyond its grammar
-    converted it is a JSON document that leaves as a stream
+    note      a header line that is known when its first bytes leave
     usage     tokens as far as the upstream has told them
     """
 
@@ -94,8 +94,8 @@ class ResponseStream:
         return None
 
     @property
-    def converted(self) -> bool:
-        return False
+    def note(self) -> bytes:
+        return b""
 
     @property
     def repairs(self) -> Mapping[str, int]:

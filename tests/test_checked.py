@@ -476,7 +476,7 @@ def test_a_json_answer_instead_of_a_stream_becomes_one(sample: Sample, framing: 
     for pieces in every_way(wire, random_ways=3):
         stream = checked(sample.dialect, FRAMINGS[framing](sample.body)[0])
         answer = download(stream, pieces)
-        assert stream.converted
+        assert stream.note == b"x-relay-converted: json\r\n"
         assert answer.events == events(sample.repaired())
         assert stream.repairs == {"frame-json-body": 1}
         assert stream.end_code == "OK"
@@ -505,7 +505,7 @@ def test_a_connection_that_closes_after_the_end_adds_nothing(body: bytes, framin
 def test_a_stream_is_not_converted() -> None:
     stream = checked("chat")
     download(stream, SMALLEST["chat"])
-    assert not stream.converted
+    assert not stream.note
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1,2", b'{"choices":"x"}', b"{}", b"[[]]", b"{}{}"])
@@ -609,7 +609,9 @@ def assert_whole_or_failed(dialect: str, body: bytes, at: int, how: str, answer:
     assert answer.ended
     assert_writes_end_with_frames(answer)
     got = answer.events
-    if says_all_is_done(dialect, came):
+    # Every item of a response is done: that says something when the upstream closes, nothing at a reset.
+    guessed = dialect == "responses" and how == "reset" and not any(map(is_finish, came))
+    if says_all_is_done(dialect, came) and not guessed:
         assert answer.stream.end_code == "OK"
         assert payloads(got[: len(came)]) == payloads(came)
         last = got[-1]
@@ -1047,8 +1049,11 @@ def test_what_one_relay_sent_a_second_one_passes_unchanged(sample: Sample) -> No
     first = download(checked(sample.dialect), [sample.body])
     if first.refused is None:
         second = download(checked(sample.dialect), [first.body])
-        assert second.body == first.body
         assert second.stream.repairs == {}
+        if second.refused is None:
+            assert second.body == first.body
+        else:  # in one read with the error there was nothing before it: a status says it better
+            assert first.stream.deltas == 0
 
 
 # --- report: look on, touch nothing -------------------------------------------------------------
@@ -1063,7 +1068,7 @@ def test_a_reported_stream_leaves_as_it_came_and_ends_with_a_code(sample: Sample
     assert answer.body == sample.body
     assert not answer.refused
     assert not answer.broken
-    assert not stream.converted
+    assert not stream.note
     assert stream.keep_alive() == []
     assert stream.end_code in ("OK", "UE", "UX")
 

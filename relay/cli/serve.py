@@ -8,8 +8,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from relay import __version__
+from relay import __version__, dialects
 from relay.config import ListenAddress, Repair, Settings, Timeouts, Upstream, seconds
 from relay.errors import UsageError
 from relay.listen import bind_each, bound_url, unlinked_at_end
@@ -21,6 +22,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="URL",
         help="http://host[:port][/base], https://… or unix:/path.sock",
+    )
+    parser.add_argument(
+        "--upstream-dialect",
+        action="append",
+        choices=sorted(dialects.BY_NAME),
+        default=[],
+        metavar="DIALECT",
+        help="chat, messages or responses: what the upstream speaks, other paths are translated to the first "
+        "named; may repeat (default: forward each path as it is)",
+    )
+    parser.add_argument(
+        "--upstream-profile",
+        choices=list(dialects.PROFILES),
+        default="generic",
+        metavar="KIND",
+        help=f"what the upstream can take: {', '.join(dialects.PROFILES)} (default generic)",
     )
     parser.add_argument(
         "--listen",
@@ -83,7 +100,11 @@ def _settings(args: argparse.Namespace) -> Settings:
     if not 1 <= args.workers <= 256:
         raise UsageError(f"--workers {args.workers}: expected 1 to 256")
     return Settings(
-        upstream=Upstream.parse(args.upstream),
+        upstream=replace(
+            Upstream.parse(args.upstream),
+            dialects=tuple(dict.fromkeys(args.upstream_dialect)),
+            profile=args.upstream_profile,
+        ),
         listen=tuple(ListenAddress.parse(text) for text in args.listen or ["127.0.0.1:8787"]),
         workers=args.workers,
         drain=seconds(args.drain),

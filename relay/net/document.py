@@ -10,8 +10,9 @@ import asyncio
 
 from relay.errors import BodyTooLarge
 from relay.net.outlet import Outlet
+from relay.net.relay import Client
 from relay.wire.framing import Data, Span
-from relay.wire.http1 import RequestHead
+from relay.wire.http1 import Inbound, RequestHead
 
 
 class Document:
@@ -43,6 +44,13 @@ class Document:
     async def whole(self) -> None:
         """Wait until the body is complete."""
         await self._whole
+
+    async def read(self, head: RequestHead, client: Client, inbound: Inbound) -> None:
+        """Ask the client for the body where it waits to be asked, and wait until it is complete."""
+        if self.wants and head.expects_continue:
+            client.outlet.write(inbound.informational(100, b"Continue", []))
+        client.feed()
+        await self.whole()
 
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> int:
         """Take body bytes; returns where the body ended. Raises FramingError and BodyTooLarge."""

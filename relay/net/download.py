@@ -18,9 +18,6 @@ from relay.net.upstream import UpstreamConnection
 from relay.opening import Machine
 from relay.wire.framing import Buffer, Data
 
-_CONVERTED = b"x-relay-converted: json\r\n\r\n"
-"""Ends the head of a stream that was made of a JSON document."""
-
 
 class Owner(Protocol):
     """The exchange whose response this is."""
@@ -145,8 +142,8 @@ class Download:
     def _commit(self, out: Sequence[Buffer]) -> None:
         assert self._held is not None
         head, self._held = self._held, None
-        if self._machine.converted:
-            head = head.removesuffix(b"\r\n") + _CONVERTED
+        if note := self._machine.note:
+            head = head.removesuffix(b"\r\n") + note + b"\r\n"
         self._outlet.writelines([head, *out])
         self._owner.committed()
         if self._timeouts.silence and isinstance(self._machine, CheckedStream):

@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from relay.errors import ClientError, FramingError, RelayError, UpstreamClosed, UpstreamError, UpstreamTimeout
 from relay.net import reply
-from relay.net.checking import Checking
 from relay.net.download import Download
 from relay.net.relay import Client, Relay, report
+from relay.net.translating import treatment_of
 from relay.net.tunnel import Tunnel
 from relay.net.upload import Upload
 from relay.net.upstream import UpstreamConnection
 from relay.opening import open_response
 from relay.wire import forwarding
 from relay.wire.forwarding import ResponseForm
-from relay.wire.framing import Data
+from relay.wire.framing import Data, Header
 from relay.wire.http1 import Inbound, Outbound, RequestHead, ResponseHead
 
 log = logging.getLogger("relay")
@@ -40,23 +41,8 @@ class Exchange:
     """One request with its response, all attempts included."""
 
     __slots__ = (
-        "_answer",
-        "_answered",
-        "_checking",
-        "_client",
-        "_committed",
-        "_download",
-        "_form",
-        "_head",
-        "_id",
-        "_inbound",
-        "_keep",
-        "_over",
-        "_relay",
-        "_task",
-        "_tunnel",
-        "_upload",
-        "_upstream",
+        *("_answer", "_answered", "_client", "_committed", "_download", "_form", "_head", "_id", "_inbound"),
+        *("_keep", "_over", "_relay", "_task", "_treatment", "_tunnel", "_upload", "_upstream"),
     )
 
     def __init__(self, relay: Relay, client: Client, inbound: Inbound, head: RequestHead) -> None:
@@ -65,9 +51,9 @@ class Exchange:
         self._inbound: Inbound | None = inbound
         self._head = head
         self._id = next(relay.ids)
-        self._checking = Checking.of(relay, head, self._id)
+        self._treatment = treatment_of(relay, head, self._id)
         self._upload = (
-            self._checking.document if self._checking else Upload(head, relay.settings.limits.replay)
+            self._treatment.document if self._treatment else Upload(head, relay.settings.limits.replay)
         )
         self._answered: ResponseHead | None = None
         self._form: ResponseForm | None = None
@@ -92,8 +78,8 @@ class Exchange:
             self._refuse(RelayError(f"relay failed; its log has the details under {self._id}"))
 
     async def _attempt_all(self) -> None:
-        if self._checking is not None and self._inbound is not None:
-            self._head = await self._checking.read(self._head, self._client, self._inbound)
+        if self._treatment is not None and self._inbound is not None:
+            self._head = await self._treatment.read(self._head, self._client, self._inbound)
         pool, origin = self._relay.pool, self._relay.settings.upstream.origin
         pooled = pool.acquire(origin)
         if pooled is not None:
@@ -188,22 +174,21 @@ class Exchange:
             return
         assert self._upstream is not None
         assert self._inbound is not None
-        settings, checking = self._relay.settings, self._checking
-        form = checking.form(self._head, head) if checking else ResponseForm.decide(self._head, head)
-        mender = checking.mender() if checking and form.framed else None
-        machine = open_response(form, head.body_decoder(), settings.limits.frame, mender)
+        settings = self._relay.settings
+        if self._treatment is not None:
+            head, form, machine = self._treatment.answered(self._head, head)
+        else:
+            form = ResponseForm.decide(self._head, head)
+            machine = open_response(form, head.body_decoder(), settings.limits.frame)
         self._answered, self._form = head, form
         self._keep = self._upload.complete and self._head.keep_alive and not self._relay.draining
-        raw = reply.forwarded_head(self._relay, self._id, self._inbound, head, form, keep=self._keep)
+        raw = reply.forwarded_head(self._inbound, head, form, self._own_headers, keep=self._keep)
         download = Download(
             self, self._upstream, self._client.outlet, machine, head=raw, timeouts=settings.timeouts
         )
         self._download = download
         download.receive(data, view, start, end)
-        # An event stream's head waits for the first frame, so that both leave in one write and a stream
-        # that dies at once can still be answered truly. Not so the answer to a GET: to a browser's
-        # EventSource the head is an event (`onopen`), and notifications may be silent for minutes.
-        if not self._over and not (form.framed and self._head.method != b"GET"):
+        if not self._over and not form.held:
             download.release_head()
 
     def upstream_ended(self) -> None:
@@ -278,11 +263,17 @@ class Exchange:
             return
         whole = self._upload.complete
         if exact and self._answered and self._answered.reusable and whole and not upstream.outlet.full:
-            self._relay.pool.release(upstream)
+            streamed = self._form is not None and self._form.event_stream
+            self._relay.pool.release(upstream, streamed=streamed)
         else:
             upstream.abort()
         self._close()
         self._client.ended(keep=self._keep and not self._relay.draining, linger=not whole)
+
+    def _own_headers(self, said: Sequence[Header]) -> list[Header]:
+        """What relay says beside what the upstream ``said``."""
+        own = self._relay.own_headers(self._id, said)
+        return own if self._treatment is None else [*own, *self._treatment.headers]
 
     # Ends.
 
@@ -308,7 +299,8 @@ class Exchange:
         report(self._id, self._head, error)
         keep = whole and self._head.keep_alive and not self._relay.draining
         if inbound is not None:
-            out = reply.refusal(self._relay, self._id, inbound, self._head, error, self._answered, keep=keep)
+            own = self._own_headers
+            out = reply.refusal(inbound, self._head, error, self._answered, own, keep=keep)
             self._client.outlet.write(out)
         self._client.ended(keep=keep, linger=not whole)
 
@@ -336,8 +328,8 @@ class Exchange:
             self._task.cancel()  # it was dialling
         if self._download is not None:
             self._download.close()
-        if self._checking is not None:
-            self._checking.close()
+        if self._treatment is not None:
+            self._treatment.close()
         self._download = self._inbound = None  # the download knows us: a cycle would wait for the collector
         self._resolve()
 

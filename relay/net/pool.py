@@ -2,6 +2,10 @@
 
 The warmest connection is the least likely to have been closed by a peer with a short keep-alive;
 vLLM's uvicorn closes after 5 s (vllm#41567), so ours expire after 4 s. One timer sweeps them all.
+
+llama.cpp says that it keeps a connection and closes it after every event stream. A request that is sent
+before its FIN has come is lost and may not be repeated, so a connection that has carried a stream rests
+first. Over TLS it does not: a new one would cost more, and no such server is known.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ class Pool:
         self._timeouts = settings.timeouts
         self._tls = tls
         self._idle: dict[Origin, deque[UpstreamConnection]] = {}
+        self._resting: dict[Origin, deque[UpstreamConnection]] = {}
         self._open: set[UpstreamConnection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -33,10 +38,11 @@ class Pool:
 
     @property
     def idle_count(self) -> int:
-        return sum(map(len, self._idle.values()))
+        return sum(map(len, [*self._idle.values(), *self._resting.values()]))
 
     def acquire(self, origin: Origin) -> UpstreamConnection | None:
         """The idle connection used last, if one is still alive."""
+        self._wake(origin, self._loop.time())
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
@@ -58,13 +64,14 @@ class Pool:
             self._open.add(connection)
         return connection
 
-    def release(self, connection: UpstreamConnection) -> None:
-        """Keep a connection whose response was read to its end."""
+    def release(self, connection: UpstreamConnection, *, streamed: bool) -> None:
+        """Keep a connection whose response was read to its end; was it an event stream."""
         connection.end()
         if connection.closed or connection.transport.is_closing():
             return
         connection.idle_since = self._loop.time()
-        idle = self._idle.setdefault(connection.origin, deque())
+        rests = streamed and self._timeouts.rest > 0 and not connection.origin.tls
+        idle = (self._resting if rests else self._idle).setdefault(connection.origin, deque())
         idle.append(connection)
         if len(idle) > self._limits.idle_connections:
             idle.popleft().abort()
@@ -79,17 +86,26 @@ class Pool:
         for connection in list(self._open):
             connection.abort()
         self._idle.clear()
+        self._resting.clear()
+
+    def _wake(self, origin: Origin, now: float) -> None:
+        """What has rested is idle."""
+        resting = self._resting.get(origin)
+        while resting and now - resting[0].idle_since >= self._timeouts.rest:
+            self._idle.setdefault(origin, deque()).append(resting.popleft())
 
     def _sweep(self) -> None:
         """Close what has been idle too long; the deques are in order of idleness."""
         self._sweeper = None
         now = self._loop.time()
+        for origin in self._resting:
+            self._wake(origin, now)
         oldest = now
         for idle in self._idle.values():
             while idle and (idle[0].closed or now - idle[0].idle_since >= self._timeouts.pool_idle):
                 idle.popleft().abort()
             if idle:
                 oldest = min(oldest, idle[0].idle_since)
-        if any(self._idle.values()):
+        if self.idle_count:
             due = oldest + self._timeouts.pool_idle
             self._sweeper = self._loop.call_at(due, self._sweep)

@@ -67,6 +67,8 @@ class Relay:
     draining: bool = False
     ids: Iterator[str] = field(default_factory=_ids)
     live_tools: dict[str, ToolIds] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
+    """Kinds of losses in translation that the log has named."""
 
     def own_headers(self, exchange_id: str, headers: Sequence[Header] = ()) -> list[Header]:
         """What every response carries beside the upstream's ``headers``."""

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from relay.errors import RelayError, UpstreamRefused
-from relay.net.relay import Relay
 from relay.wire import forwarding
 from relay.wire.forwarding import ResponseForm
 from relay.wire.framing import Header
 from relay.wire.http1 import Inbound, RequestHead, ResponseHead
 
+OwnHeaders = Callable[[Sequence[Header]], Sequence[Header]]
+"""What relay adds to the upstream's fields."""
+
 _CLOSE: Header = (b"connection", b"close")
 
 
 def forwarded_head(
-    relay: Relay, exchange_id: str, inbound: Inbound, head: ResponseHead, form: ResponseForm, *, keep: bool
+    inbound: Inbound, head: ResponseHead, form: ResponseForm, own: OwnHeaders, *, keep: bool
 ) -> bytes:
     """The head of the upstream's response as the client gets it."""
     headers = forwarding.response_headers(head, form)
-    headers.extend(relay.own_headers(exchange_id, headers))
+    headers.extend(own(headers))
     if not keep:
         headers.append(_CLOSE)
     return inbound.response(head.status, head.reason, headers)
 
 
 def refusal(
-    relay: Relay,
-    exchange_id: str,
     inbound: Inbound,
     request: RequestHead,
     error: RelayError,
     answered: ResponseHead | None,
+    own: OwnHeaders,
     *,
     keep: bool,
 ) -> bytes:
@@ -37,8 +40,8 @@ def refusal(
     said: list[Header] = []
     if isinstance(error, UpstreamRefused) and answered is not None:
         said = forwarding.headers_of_refusal(answered)
-    own = [*said, *relay.own_headers(exchange_id, said), *([] if keep else [_CLOSE])]
-    return forwarding.error_response(inbound, error, own, body=request.method != b"HEAD")
+    headers = [*said, *own(said), *([] if keep else [_CLOSE])]
+    return forwarding.error_response(inbound, error, headers, body=request.method != b"HEAD")
 
 
 def switched_head(inbound: Inbound, head: ResponseHead, protocol: bytes) -> bytes:

@@ -7,12 +7,12 @@ the hop-by-hop ones, those that ``Connection`` nominates, and ``Proxy`` (CVE-201
 from __future__ import annotations
 
 import http
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.config import Upstream
 from relay.errors import ClientError, RelayError, document
+from relay.wire.endpoints import completion_dialect
 from relay.wire.framing import Header
 from relay.wire.http1 import (
     Inbound,
@@ -23,13 +23,6 @@ from relay.wire.http1 import (
     has_dot_segments,
 )
 from relay.wire.inflate import CODINGS
-
-_COMPLETIONS = (
-    ("chat", re.compile(rb"(?:/.*)?/chat/completions/?")),
-    ("messages", re.compile(rb"(?:/.*)?/v1/messages/?|/messages/?")),
-    ("responses", re.compile(rb"(?:/.*)?/v1/responses/?|/responses/?")),
-)
-"""Dialects, and the paths whose answers are streams of deltas in them, gateways' prefixes included."""
 
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus} | {529: b"Overloaded"}
 _HOP_BY_HOP = frozenset(
@@ -43,14 +36,6 @@ _ANTI_BUFFERING: tuple[Header, ...] = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-
-
-def completion_dialect(head: RequestHead) -> str | None:
-    """The dialect of a request whose answer may be a stream of deltas; None for every other one."""
-    if head.method != b"POST":
-        return None
-    path = head.target.split(b"?", 1)[0]
-    return next((dialect for dialect, paths in _COMPLETIONS if paths.fullmatch(path)), None)
 
 
 def write_request(
@@ -107,6 +92,9 @@ class ResponseForm:
     coding         the content coding that relay undoes, or empty
     chunked        the client gets it chunked; otherwise as it was delimited, or until close
     delimited      the client can tell its end from a cut
+    held           its head waits for the first of the body, and may still become another one. An event
+                   stream's leaves with its first frame; not the answer to a GET: to a browser's EventSource
+                   the head is an event (`onopen`), and notifications may be silent for minutes
     """
 
     event_stream: bool
@@ -115,6 +103,22 @@ class ResponseForm:
     coding: bytes
     chunked: bool
     delimited: bool
+    held: bool
+
+    @classmethod
+    def collected(cls, request: RequestHead, response: ResponseHead) -> ResponseForm:
+        """The form of an answer that is collected and written anew."""
+        coding = _value(response.headers, b"content-encoding").strip().lower()
+        chunked = request.version == b"1.1"
+        return cls(
+            event_stream=False,
+            retyped=False,
+            framed=False,
+            coding=coding if coding in CODINGS else b"",
+            chunked=chunked,
+            delimited=chunked,
+            held=True,
+        )
 
     @classmethod
     def decide(
@@ -136,6 +140,7 @@ class ResponseForm:
             chunked=chunked,
             delimited=keeps_length or chunked,
             framed=event_stream and not opaque,
+            held=event_stream and not opaque and request.method != b"GET",
         )
 
 

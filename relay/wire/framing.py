@@ -257,7 +257,7 @@ class Reframer:
     # Of bytes that are not looked at nothing is known (see stream.ResponseStream).
     lively = True
     ended = False
-    converted = False
+    note = b""
     end_code: str | None = None
 
     def __init__(self, decoder: BodyDecoder, encoder: BodyEncoder) -> None:

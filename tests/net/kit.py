@@ -12,7 +12,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from relay.config import Limits, Repair, Settings, Timeouts, Upstream
@@ -345,6 +345,8 @@ async def start_relay(
     limits: Limits | None = None,
     repair: Repair = Repair.OFF,
     ask_usage: bool = False,
+    dialects: tuple[str, ...] = (),
+    profile: str = "generic",
     **timeouts: float,
 ) -> RunningRelay:
     """Serve in front of ``url``; close with ``stop_relay``.
@@ -353,8 +355,9 @@ async def start_relay(
     unless a test asks for it.
     """
     loop = asyncio.get_running_loop()
+    timeouts.setdefault("rest", 0.0)  # so that what is used again does not depend on the time
     settings = Settings(
-        upstream=Upstream.parse(url),
+        upstream=replace(Upstream.parse(url), dialects=dialects, profile=profile),
         timeouts=Timeouts(**timeouts),
         limits=limits or Limits(),
         repair=repair,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from relay.config import Limits
@@ -272,3 +274,52 @@ async def test_no_repetition_of_a_body_above_the_limit(serve: Serve, upstream: S
     peer.close()
     assert (await client.message()).status == 502
     assert upstream.nobody_waits()
+
+
+STREAM = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+    b"keep-alive: timeout=5\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+async def streamed(relay: RunningRelay, upstream: ScriptedUpstream) -> tuple[Wire, Wire]:
+    """A client whose stream is over, and the upstream's end of its connection."""
+    client = await relay.connect()
+    await client.send(post(b"{}"))
+    peer = await upstream.accept()
+    await peer.message()
+    await peer.send(STREAM + b"5\r\n:hi\n\n\r\n0\r\n\r\n")
+    await client.message()
+    return client, peer
+
+
+async def test_a_server_that_closes_after_each_stream_unannounced_loses_no_request(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
+    """llama.cpp: the next request could be on its way before the FIN is here, and then it is lost."""
+    relay = await serve(upstream, rest=60)
+    client, peer = await streamed(relay, upstream)
+    await client.send(post(b"{}"))
+    other = await upstream.accept()
+    peer.close()
+    await other.message()
+    await other.send(answer(b"fresh"))
+    assert (await client.message()).body == b"fresh"
+    await served_by(client, other)  # what was no stream has not to rest
+    assert upstream.nobody_waits()
+
+
+async def test_a_connection_that_has_rested_is_used_again(serve: Serve, upstream: ScriptedUpstream) -> None:
+    relay = await serve(upstream, rest=0.01)
+    client, peer = await streamed(relay, upstream)
+    assert relay.pool.idle_count == 1
+    await asyncio.sleep(0.02)
+    await served_by(client, peer, post(b"{}"))
+    assert upstream.nobody_waits()
+
+
+async def test_resting_connections_expire_like_all_others(serve: Serve, upstream: ScriptedUpstream) -> None:
+    relay = await serve(upstream, rest=0.05, pool_idle=0.1)
+    _, peer = await streamed(relay, upstream)
+    await until(lambda: relay.pool.open_count == 0)
+    await peer.gone()

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from relay.errors import ClientError, RelayError, ShuttingDown, UpstreamTimeout
+from relay.wire.endpoints import completion_dialect
 from relay.wire.forwarding import (
     ResponseForm,
-    completion_dialect,
     error_response,
     request_headers,
     response_headers,

@@ -1,0 +1,120 @@
+"""Requests that go up, and whose answers come down, in another form than their client's.
+
+Only where the operator has said which dialects the upstream speaks. Completions have a module of their
+own (``translating``); here is what stands around them: tokens are counted with what the upstream has,
+models are listed in the client's shape, probes are answered.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from relay import dialects
+from relay.collected import Conversion
+from relay.dialects.deltas import Failure
+from relay.errors import BadDocument
+from relay.model_list import ModelList
+from relay.net.checking import Answered
+from relay.net.document import Document
+from relay.net.relay import Client, Relay
+from relay.opening import open_converted, open_response
+from relay.token_count import TokenCount
+from relay.wire import endpoints, translated
+from relay.wire.forwarding import ResponseForm
+from relay.wire.framing import Header
+from relay.wire.http1 import Inbound, RequestHead, ResponseHead
+
+JSON = b"application/json"
+
+
+class Converting:
+    """One such request, from its document to the end of its answer."""
+
+    def __init__(self, relay: Relay, head: RequestHead, exchange_id: str, client: str, upstream: str) -> None:
+        self._relay = relay
+        self._id = exchange_id
+        self._client = dialects.CODECS[client]
+        self._upstream = dialects.CODECS[upstream]
+        self._base = relay.settings.upstream.base_path
+        self._profile = dialects.PROFILES[relay.settings.upstream.profile]
+        self.document = Document(head, relay.settings.limits.translated, relay.loop)
+        self.headers: tuple[Header, ...] = ()
+
+    async def read(self, head: RequestHead, client: Client, inbound: Inbound) -> RequestHead:
+        """Wait for the document, write the upstream's, and return the head to send it under."""
+        await self.document.read(head, client, inbound)
+        if head.has_body and translated.is_compressed(head):
+            raise self._refused("a compressed request body cannot be translated: send it plain", 415)
+        return self._prepare(head)
+
+    def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
+        """The answer as it came."""
+        form = ResponseForm.decide(request, head)
+        return Answered(
+            head, form, open_response(form, head.body_decoder(), self._relay.settings.limits.frame)
+        )
+
+    def close(self) -> None:
+        """The exchange is over."""
+
+    def _prepare(self, head: RequestHead) -> RequestHead:
+        return head.with_document(len(self.document.body)) if head.has_body else head
+
+    def _whole(
+        self, request: RequestHead, head: ResponseHead, conversion: Conversion, status: int | None = None
+    ) -> Answered:
+        """The answer as one document of another form."""
+        form = ResponseForm.collected(request, head)
+        limit = self._relay.settings.limits.frame
+        machine = open_converted(form, head.body_decoder(), conversion, status=head.status, limit=limit)
+        return Answered(translated.response_head(head, self._client.name, JSON, status=status), form, machine)
+
+    def _send(self, head: RequestHead, target: bytes, body: bytes, *, stream: bool = False) -> RequestHead:
+        """The head for this document in place of the client's."""
+        self.document.body = bytearray(body)
+        return translated.request_head(head, self._upstream.name, target, len(body), stream=stream)
+
+    def _refused(self, message: str, status: int) -> BadDocument:
+        failure = Failure(message, status, "invalid_request_error")
+        return BadDocument(message, status, orjson.dumps(self._client.error_document(failure)))
+
+
+class Counting(Converting):
+    """Anthropic's question for the number of tokens."""
+
+    _count: TokenCount
+
+    def _prepare(self, head: RequestHead) -> RequestHead:
+        count = TokenCount(self._client, self._upstream, self.document.body, self._profile)
+        self._count = count
+        return self._send(head, endpoints.count_target(head, count.path, self._base), count.body)
+
+    def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
+        return self._whole(request, head, self._count, self._count.status(head.status))
+
+
+class Listing(Converting):
+    """The models, in the shape of the client's SDK."""
+
+    def _prepare(self, head: RequestHead) -> RequestHead:
+        return translated.bodiless(head, self._upstream.name)
+
+    def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
+        return self._whole(request, head, ModelList(self._client))
+
+
+class Probing(Converting):
+    """Is anybody there? Claude Code asks for `/`, of which servers of models know nothing."""
+
+    def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
+        status = head.status if head.status >= 500 else 200
+        said = translated.response_head(head, self._client.name, JSON, status=status)
+        form = ResponseForm.decide(request, head)
+        return Answered(said, form, open_response(form, head.body_decoder(), 0))
+
+
+class Absent(Converting):
+    """What the Responses API keeps, over an upstream that keeps nothing."""
+
+    def _prepare(self, head: RequestHead) -> RequestHead:
+        raise self._refused("relay keeps no responses, and its upstream does not speak that dialect", 404)
