@@ -8,7 +8,7 @@ from statistics import median
 
 import tables
 from aims import Verdict, all_of, at_most
-from figures import Figure, Rounds, Row, cpu_us, idle_kib, milliseconds, spread
+from figures import Rounds, Row, cpu_us, idle_kib, milliseconds, spread
 from frames import LEGAL, SCRIPTS
 
 CHECKED, UNCHECKED = "relay-checked", "relay-unchecked"
@@ -17,6 +17,7 @@ CPU_RATIO = 1.3
 ADDED_US = 15.0
 MENDED_RATIO = 2.0
 IDLE_KIB = 4.0
+SIGNED = "+.1f"
 
 Cell = tuple[str, int]
 
@@ -28,7 +29,7 @@ def render(document: Row) -> str:
     wanted = max((row["asked"] for row in idle), default=0)
     parts = [
         tables.heading(document),
-        _cell_table(cells),
+        tables.frames_table(cells, (CHECKED, UNCHECKED)),
         tables.titled("What checking costs, lowest and highest round in brackets:", _cost_table(cells)),
         tables.titled("A stream of which every delta is mended, against a legal one:", _mended_table(cells)),
         tables.titled("Silent streams, after one delta each:", _idle_table(idle)),
@@ -71,17 +72,11 @@ def _cpu(cells: Rounds, legal: list[Cell]) -> Verdict:
 
 def _added(cells: Rounds, legal: list[Cell]) -> Verdict:
     aim = f"latency per delta, p50: checked ≤ unchecked + {ADDED_US:g} µs"
-    found = []
+    found, p50 = [], milliseconds("arrived_ns", "p50")
     for cell in legal:
-        more = median(_differences(cells, milliseconds("arrived_ns", "p50"), cell) or [float("nan")]) * 1000
+        more = median(cells.differences(p50, UNCHECKED, cell, CHECKED) or [float("nan")]) * 1000
         found.append((_name(cell), at_most(aim, more, ADDED_US, f"{more:+.1f} µs")))
     return all_of(aim, found)
-
-
-def _differences(cells: Rounds, figure: Figure, cell: Cell) -> list[float]:
-    """Checked less unchecked, for each round."""
-    checked, unchecked = (cells.by_round(figure, path, cell) for path in (CHECKED, UNCHECKED))
-    return [checked[number] - unchecked[number] for number in checked if number in unchecked]
 
 
 def _mended(cells: Rounds) -> list[tuple[Cell, list[float]]]:
@@ -107,34 +102,15 @@ def _name(cell: Cell) -> str:
     return f"{cell[0]} {cell[1]}"
 
 
-def _cell_table(cells: Rounds) -> str:
-    columns: list[tuple[str, Figure, str]] = [
-        *tables.ARRIVED,
-        ("CPU µs/delta", cpu_us, ".1f"),
-    ]
-    rows = []
-    for cell in cells.variants:
-        for path in cells.paths:
-            shown = columns[:3] if path == "direct" else columns
-            figures = [format(cells.middle(figure, path, cell), form) for _, figure, form in shown]
-            figures += [""] * (len(columns) - len(shown))
-            if "nginx" in cells.paths:
-                ratios = cells.ratios(cpu_us, "nginx", cell, path) if path in (CHECKED, UNCHECKED) else []
-                figures.append(spread(ratios) if ratios else "")
-            rows.append([cell[0], str(cell[1]), path, *figures])
-    header = ["frames", "streams", "path", *(name for name, _, _ in columns)]
-    return tables.table([*header, "CPU ÷ nginx"] if "nginx" in cells.paths else header, rows)
-
-
 def _cost_table(cells: Rounds) -> str:
     if not {CHECKED, UNCHECKED} <= {*cells.paths}:
         return ""
     latency = [milliseconds("arrived_ns", quantile) for quantile in ("p50", "p99")]
     rows = []
     for cell in cells.variants:
-        cpu = _differences(cells, cpu_us, cell)
-        later = [[more * 1000 for more in _differences(cells, figure, cell)] for figure in latency]
-        shown = [_signed(cpu), spread(cells.ratios(cpu_us, UNCHECKED, cell, CHECKED)), *map(_signed, later)]
+        cpu, *later = (cells.differences(figure, UNCHECKED, cell, CHECKED) for figure in (cpu_us, *latency))
+        shown = [spread(cpu, SIGNED), spread(cells.ratios(cpu_us, UNCHECKED, cell, CHECKED))]
+        shown += [spread([more * 1000 for more in each], SIGNED) for each in later]
         rows.append([cell[0], str(cell[1]), *shown])
     header = ["frames", "streams", "CPU µs/delta", "CPU ÷ unchecked", "latency p50 µs", "p99 µs"]
     return tables.table(header, rows)
@@ -155,9 +131,3 @@ def _idle_table(idle: list[Row]) -> str:
         held = min(row["held"] for row in idle if row["script"] == script)
         rows.append([script, str(held), f"{unchecked:.1f}", f"{checked:.1f}", f"{checked - unchecked:+.1f}"])
     return tables.table(["frames", "held", "unchecked: RSS KiB each", "checked", "difference"], rows)
-
-
-def _signed(values: list[float]) -> str:
-    if not values:
-        return "none"
-    return f"{median(values):+.1f} ({min(values):+.1f} to {max(values):+.1f})"

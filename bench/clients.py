@@ -32,7 +32,8 @@ from typing import Any
 
 import probes
 import procfs
-from frames import LAST_CHUNK, OK, SCRIPTS, request
+from asking import request
+from frames import LAST_CHUNK, OK, SCRIPTS, TOLD
 
 READ_BYTES = 16384
 SO_TIMESTAMPNS = 35  # of <asm-generic/socket.h>; Python has no name for it
@@ -46,10 +47,11 @@ SEED = 20_000
 class Slot:
     """One stream after another, on one connection or on a new one each time."""
 
-    __slots__ = ("carry", "deltas", "got", "sent_at", "sock")
+    __slots__ = ("answered", "carry", "deltas", "got", "sent_at", "sock")
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
+        self.answered = False  # with the status of success
         self.carry = b""
         self.deltas = 0
         self.got = 0
@@ -62,7 +64,9 @@ class Steady:
     def __init__(self, command: dict[str, Any]) -> None:
         self.port: int = command["port"]
         self.script: str = command["script"]
-        self.stamps = SCRIPTS[self.script].stamps
+        script = SCRIPTS[self.script]
+        self.dialect: str = command["dialect"] or script.dialect
+        self.stamps = script.stamps if self.dialect == script.dialect else TOLD[self.dialect]
         self.fresh: bool = command["fresh"]
         self.deltas: int = command["deltas"]
         self.interval_us: int = command["interval_us"]
@@ -137,6 +141,7 @@ class Steady:
     def begin(self, slot: Slot, deltas: int) -> None:
         slot.deltas = deltas
         slot.got = 0
+        slot.answered = False
         slot.carry = b""
         slot.sent_at = time.monotonic_ns()
         try:
@@ -146,9 +151,8 @@ class Steady:
                 slot.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
                 self.epoll.register(slot.sock.fileno(), select.EPOLLIN)
                 self.open[slot.sock.fileno()] = slot
-            slot.sock.send(
-                request("stream", deltas, self.interval_us, 0, close=self.fresh, script=self.script)
-            )
+            asked: dict[str, Any] = {"close": self.fresh, "script": self.script, "dialect": self.dialect}
+            slot.sock.send(request("stream", deltas, self.interval_us, 0, **asked))
         except OSError as error:
             self.fail(slot, type(error).__name__)
 
@@ -171,7 +175,8 @@ class Steady:
             self.unstamped += 1
         if slot.carry:
             data = slot.carry + data
-        if slot.got or data.startswith(OK):
+        if slot.answered or data.startswith(OK):
+            slot.answered = True
             self.take(slot, data, read, arrived)
         else:
             self.fail(slot, "status " + data[9:12].decode("latin-1"))

@@ -24,6 +24,22 @@ DELTAS = {False: 100, True: 25}  # deltas of a stream, on kept and on new connec
 FIRST_PROBES = 100
 SPARE_DESCRIPTORS = 200
 GONE_WITHIN = 2.0
+MEASURED = ("starts", "cells", "rates", "firsts", "departures", "idle")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many streams side by side, each slot one after another. Zero is the usual."""
+
+    streams: int
+    fresh: bool = False
+    script: str = "chat"
+    dialect: str | None = None  # the clients', where the path translates
+    deltas: int = 0
+    interval_us: int = INTERVAL_US
+    settle: float = SETTLE
+    seconds: float = 0.0
+
 
 Measurement = Callable[["Bench", int, proxies.Way], None]  # the round's number, then the path
 
@@ -39,9 +55,7 @@ class Bench:
     clients: Peer
     port: int
     next_id: int = 1
-    raw: dict[str, list[dict[str, Any]]] = field(
-        default_factory=lambda: {"starts": [], "cells": [], "firsts": [], "departures": [], "idle": []}
-    )
+    raw: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in MEASURED})
 
     def start(self, name: str, connections: int = proxies.CONNECTIONS) -> proxies.Way:
         return proxies.start(
@@ -81,20 +95,25 @@ class Bench:
                     measure(self, number, way)
                 turn += 1
 
-    def cell(self, number: int, way: proxies.Way, *, streams: int, fresh: bool, script: str = "chat") -> None:
+    def cell(self, number: int, way: proxies.Way, *, load: Load) -> None:
+        self.raw["cells"].append(self.under(number, way, load))
+
+    def under(self, number: int, way: proxies.Way, load: Load, path: str = "") -> dict[str, Any]:
+        """What one path does under this load; a way that has several paths needs their names."""
         self.quiet()
         stolen, ticks = procfs.stolen_ticks()
         busy, began = procfs.cpu_ns([self.upstream.process.pid]), time.monotonic_ns()
         figures = self.clients.ask(
             do="steady",
             port=way.port,
-            script=script,
-            streams=streams,
-            fresh=fresh,
-            deltas=DELTAS[fresh],
-            interval_us=INTERVAL_US,
-            settle=SETTLE,
-            seconds=self.options.seconds,
+            script=load.script,
+            dialect=load.dialect,
+            streams=load.streams,
+            fresh=load.fresh,
+            deltas=load.deltas or DELTAS[load.fresh],
+            interval_us=load.interval_us,
+            settle=load.settle,
+            seconds=load.seconds or self.options.seconds,
             pids=way.pids(),
         )
         busy = procfs.cpu_ns([self.upstream.process.pid]) - busy
@@ -102,13 +121,12 @@ class Bench:
         stolen_after, ticks_after = procfs.stolen_ticks()
         figures["stolen_share"] = (stolen_after - stolen) / max(1, ticks_after - ticks)
         report = self.quiet()
-        for name in ("late_p50_ns", "late_p99_ns", "refused", "left_over"):
-            figures[name] = report[name]
-        self.raw["cells"].append(
-            {"round": number, "path": way.name, "script": script, "streams": streams, "fresh": fresh}
-            | figures
-        )
-        say(tables.cell_line(self.raw["cells"][-1]))
+        told = ("late_p50_ns", "late_p99_ns", "refused", "left_over")
+        figures |= {name: report[name] for name in told}
+        varied = {"script": load.script, "streams": load.streams, "fresh": load.fresh}
+        row = {"round": number, "path": path or way.name} | varied | figures
+        say(tables.cell_line(row))
+        return row
 
     def first_frames(self, number: int, way: proxies.Way, *, fresh: bool) -> None:
         self.quiet()

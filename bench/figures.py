@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any
 
-from proxies import NAMES
+from proxies import LABELS, NAMES
 
 MIB, KIB, MS = 2**20, 2**10, 1e6
 
+ORDER = [*NAMES, *LABELS.values()]
 LEAST = 0.02  # of milliseconds added: what is smaller lies within the noise of the direct path
 
 Row = dict[str, Any]
@@ -39,8 +40,12 @@ class Rounds:
     def __init__(self, rows: Iterable[Row], *varied: str) -> None:
         self.rows = {(row["round"], row["path"], tuple(row[name] for name in varied)): row for row in rows}
         self.numbers = sorted({number for number, _, _ in self.rows})
-        self.paths = sorted({path for _, path, _ in self.rows}, key=NAMES.index)
+        self.paths = sorted({path for _, path, _ in self.rows}, key=ORDER.index)
         self.variants = sorted({variant for _, _, variant in self.rows})
+
+    def paths_of(self, variant: Variant) -> list[str]:
+        """Those that took part in this."""
+        return [path for path in self.paths if any((n, path, variant) in self.rows for n in self.numbers)]
 
     def by_round(self, figure: Figure, path: str, variant: Variant) -> dict[int, float]:
         """The figure of each round in which this path and the direct one have samples for it."""
@@ -64,12 +69,18 @@ class Rounds:
         theirs = self.by_round(figure, rival, variant)
         return [ours[number] / theirs[number] for number in ours if theirs.get(number, 0.0) > LEAST]
 
+    def differences(self, figure: Figure, other: str, variant: Variant, path: str) -> list[float]:
+        """A path's figure less the other's, for each round."""
+        ours, theirs = (self.by_round(figure, name, variant) for name in (path, other))
+        return [ours[number] - theirs[number] for number in ours if number in theirs]
 
-def spread(ratios: list[float]) -> str:
+
+def spread(values: list[float], form: str = ".2f") -> str:
     """The median, and the lowest and the highest round."""
-    if not ratios:
+    if not values:
         return "none"
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    middle, least, most = (format(value, form) for value in (median(values), min(values), max(values)))
+    return f"{middle} ({least} to {most})"
 
 
 def connections(fresh: bool) -> str:

@@ -1,8 +1,9 @@
 """The load bench: what a hop adds to every delta, side by side with nginx, HAProxy and no hop at all.
 
-    python bench/load.py            about ten minutes; the table goes into bench/README.md
-    python bench/load.py --quick    about a minute, printed only
-    python bench/load.py --checked  about eight minutes; what it costs to check streams, in every dialect
+    python bench/load.py               about ten minutes; the table goes into bench/README.md
+    python bench/load.py --quick       about a minute, printed only
+    python bench/load.py --checked     about eight minutes; what it costs to check streams, in every dialect
+    python bench/load.py --translated  about nine minutes; what it costs to say them in another dialect
 
 The upstream and the clients are processes of their own on one core, the proxy has another core
 to itself. Every round starts the proxies anew and takes each cell (number of streams, kept or
@@ -41,23 +42,24 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aims
 import checked
+import litellm_proxy
 import procfs
 import proxies
 import tables
-from conductor import SPARE_DESCRIPTORS, Bench, Measurement, say
+import translated
+from conductor import SPARE_DESCRIPTORS, Bench, Load, Measurement, say
 from frames import IN_PLACE, LEGAL, SCRIPTS
 from peer import Peer
 
 HERE = Path(__file__).resolve().parent
-PEERS = ["nginx", "haproxy", "relay"]
-CHECKED_PEERS = ["nginx", "relay-unchecked", "relay-checked"]
 CHECKED_IDLE = 2000  # enough to tell a tenth of a KiB
 
 
@@ -71,7 +73,7 @@ def usual_plan(options: argparse.Namespace) -> Iterator[Measurement]:
             yield partial(Bench.departures, mode=mode)
     for streams in options.streams:
         for fresh in (False, True):
-            yield partial(Bench.cell, streams=streams, fresh=fresh)
+            yield partial(Bench.cell, load=Load(streams, fresh=fresh))
 
 
 def checked_plan(options: argparse.Namespace) -> Iterator[Measurement]:
@@ -79,7 +81,37 @@ def checked_plan(options: argparse.Namespace) -> Iterator[Measurement]:
     for streams in options.streams:
         for script in options.scripts:
             if script in LEGAL or streams == checked.MALFORMED_STREAMS:
-                yield partial(Bench.cell, streams=streams, fresh=False, script=script)
+                yield partial(Bench.cell, load=Load(streams, script=script))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the benches: its paths, the window of a cell, what a round does, what its figures become."""
+
+    name: str
+    peers: tuple[str, ...]
+    seconds: float
+    plan: Callable[[argparse.Namespace], Iterator[Measurement]]
+    render: Callable[[dict[str, Any]], str]
+    streams: str = "1,64,400"
+    quick_seconds: float = 1.0
+    quick_streams: str = "1,64,400"
+    holds: bool = True  # silent streams
+
+
+USUAL = Kind("load", ("nginx", "haproxy", "relay"), 4.0, usual_plan, tables.render)
+CHECKED = Kind("checked", ("nginx", "relay-unchecked", "relay-checked"), 1.5, checked_plan, checked.render)
+TRANSLATED = Kind(
+    "translated",
+    ("nginx", "relay-checked", *proxies.TRANSLATORS),
+    1.5,
+    translated.plan,
+    translated.render,
+    streams="1,8,64,400",
+    quick_seconds=0.5,
+    quick_streams="1,64",
+    holds=False,
+)
 
 
 def idle_streams(wanted: int) -> int:
@@ -102,14 +134,17 @@ def raise_descriptor_limit() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures what relay, nginx and HAProxy add to a stream.")
-    parser.add_argument(
-        "--checked", action="store_true", help="relay with and without checking, in every dialect"
-    )
+    kind = parser.add_mutually_exclusive_group()
+    for one, what in (
+        (CHECKED, "with and without checking, in every dialect"),
+        (TRANSLATED, "as translator"),
+    ):
+        kind.add_argument(f"--{one.name}", dest="kind", action="store_const", const=one, help=f"relay {what}")
     parser.add_argument("--rounds", type=int, help="default 5, with --quick 1")
     parser.add_argument(
-        "--seconds", type=float, help="measured window of a cell; default 4, with --checked 1.5, --quick 1"
+        "--seconds", type=float, help="measured window of a cell; default 4, else 1.5, with --quick up to 1"
     )
-    parser.add_argument("--streams", default="1,64,400", help="numbers of streams (%(default)s)")
+    parser.add_argument("--streams", help="numbers of streams; default 1,64,400, and 8 with --translated")
     parser.add_argument(
         "--scripts",
         default=",".join([*LEGAL, IN_PLACE["messages"]]),
@@ -125,11 +160,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--write", action=argparse.BooleanOptionalAction, help="the table into bench/README.md"
     )
+    parser.set_defaults(kind=USUAL)
     options = parser.parse_args()
-    usual = CHECKED_PEERS if options.checked else PEERS
-    only = options.only.split(",") if options.only else usual
+    chosen: Kind = options.kind
+    only = options.only.split(",") if options.only else chosen.peers
     options.rounds = options.rounds or (1 if options.quick else 5)
-    options.seconds = options.seconds or (1.0 if options.quick else 1.5 if options.checked else 4.0)
+    options.seconds = options.seconds or (chosen.quick_seconds if options.quick else chosen.seconds)
+    options.streams = options.streams or (chosen.quick_streams if options.quick else chosen.streams)
     options.departures = options.departures or (60 if options.quick else aims.DEPARTURES)
     options.streams = sorted(int(number) for number in options.streams.split(","))
     options.scripts = options.scripts.split(",")
@@ -137,7 +174,7 @@ def arguments() -> argparse.Namespace:
     if unknown := {*only} - {*proxies.NAMES} | {*options.scripts} - {*SCRIPTS}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if options.write is None:
-        options.write = not options.quick and {*usual} <= {*options.only}
+        options.write = not options.quick and {*chosen.peers} <= {*options.only}
     return options
 
 
@@ -154,24 +191,34 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         clients = Peer("clients.py", client_cpu)
         stack.callback(clients.end)
         bench = Bench(options, folder, proxy_cpu, upstream, clients, upstream.read()["port"])
-        plan = checked_plan if options.checked else usual_plan
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}")
-            bench.round(number, plan(options))
-        if not options.skip_idle:
+            bench.round(number, options.kind.plan(options))
+        if options.kind.holds and not options.skip_idle:
             idle(bench, options)
     return bench.raw
 
 
 def idle(bench: Bench, options: argparse.Namespace) -> None:
     """The probes of silent streams."""
-    scripts = [script for script in options.scripts if script in LEGAL] if options.checked else ["chat"]
-    wanted = CHECKED_IDLE if options.checked else aims.IDLE_STREAMS
+    is_checked = options.kind is CHECKED
+    scripts = [script for script in options.scripts if script in LEGAL] if is_checked else ["chat"]
+    wanted = CHECKED_IDLE if is_checked else aims.IDLE_STREAMS
     for script in scripts:
         for name in options.only[1:]:
-            if name in proxies.RELAYS or not options.checked:
+            if name in proxies.RELAYS or not is_checked:
                 say(f"idle streams on {name}, {script}")
                 bench.idle(name, idle_streams(wanted), script=script)
+
+
+def without_litellm(options: argparse.Namespace) -> list[str]:
+    """Takes LiteLLM out of the paths where it cannot be had, and says why."""
+    why = litellm_proxy.missing() if "litellm" in options.only else None
+    if why is None:
+        return []
+    say(why)
+    options.only.remove("litellm")
+    return [f"LiteLLM was left out: {why}"]
 
 
 def main() -> int:
@@ -179,6 +226,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_descriptor_limit()
     facts = procfs.machine() | {"cores": str(len(os.sched_getaffinity(0)))}
+    left_out = without_litellm(options)
     began = time.time()
     try:
         raw = run(options)
@@ -193,15 +241,15 @@ def main() -> int:
         "command": shlex.join(["python", "bench/load.py", *sys.argv[1:]]),
         "machine": facts,
         "versions": proxies.versions(options.only),
-        "options": {name: value for name, value in vars(options).items() if value is not None},
+        "options": vars(options) | {"kind": options.kind.name},
+        "left_out": left_out,
         **raw,
     }
-    view = checked if options.checked else tables
-    name = "checked" if options.checked else "load"
+    name = options.kind.name
     kept = HERE / "results" / time.strftime(f"{name}-%Y%m%d-%H%M%S.json", time.gmtime(began))
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps(document, indent=1))
-    text = view.render(document)
+    text = options.kind.render(document)
     print(text)
     say(f"raw figures: {kept}")
     if options.write:

@@ -4,7 +4,8 @@ Every figure is the median over several interleaved rounds of the time one call 
 microseconds, on whatever machine this is. Use them for proportions. The outlet's rows write to a
 socket pair that a thread of another process empties, so they contain the kernel's share.
 
-The second table tells what a delta costs in each dialect, unchecked, checked and mended (`streams.py`).
+The second table tells what a delta costs in each dialect, unchecked, checked and mended (`streams.py`),
+the third what it costs in another dialect (`translations.py`).
 
 The question behind the outlet rows: is one gathering system call straight to the client's socket
 cheaper than ``transport.writelines``? The answer and its figures are in bench/README.md.
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import streams
+import translations
 import uvloop
 from tables import insert, table
 
@@ -138,6 +140,7 @@ def _tcp_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+TABLES = {"streams": streams, "translate": translations}
 _children: list[int] = []
 
 
@@ -168,16 +171,17 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=5000)
-    parser.add_argument("--only", choices=["machines", "streams"], help="one of the two tables")
-    parser.add_argument("--write", action="store_true", help="the second one into bench/README.md")
+    parser.add_argument("--only", choices=["machines", *TABLES], help="one of the three tables")
+    parser.add_argument("--write", action="store_true", help="all but the first into bench/README.md")
     args = parser.parse_args()
-    if args.only != "streams":
+    if args.only in (None, "machines"):
         await show_machines(args.rounds, args.calls)
-    if args.only != "machines":
-        text = streams.render(streams.measure(args.rounds, args.calls))
-        print(text)
-        if args.write:
-            insert(Path(__file__).with_name("README.md"), "streams", text + "\n")
+    for name, told in TABLES.items():
+        if args.only in (None, name):
+            text = told.render(told.measure(args.rounds, args.calls)) + "\n"
+            print(text)
+            if args.write:
+                insert(Path(__file__).with_name("README.md"), name, text)
 
 
 async def show_machines(rounds: int, calls: int) -> None:

@@ -13,7 +13,8 @@ import socket
 import time
 from typing import Any
 
-from frames import LAST_CHUNK, OK, SCRIPTS, request
+from asking import request
+from frames import LAST_CHUNK, OK, SCRIPTS
 
 HOST = "127.0.0.1"
 SOCKET_TIMEOUT = 10.0

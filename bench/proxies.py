@@ -1,6 +1,7 @@
-"""The paths of the load bench: direct, nginx, HAProxy, relay; how each is configured and started.
+"""The paths of the load bench: direct, nginx, HAProxy, relay, LiteLLM; how each is configured and started.
 
 relay may take part under several names, with other arguments each: `relay` as it is by default.
+Those that translate are in `TRANSLATORS`.
 
 One worker each, told to do nothing but pass a stream on: no logs, no buffering, no delay, idle
 connections to the upstream kept, limits out of the way. HAProxy has `abortonclose` besides, or
@@ -25,13 +26,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import litellm_proxy
 import procfs
-from frames import LAST_CHUNK, OK, request
+from asking import request
+from frames import LAST_CHUNK, OK
 
 ROOT = Path(__file__).resolve().parent.parent
-RELAYS = {"relay-unchecked": "--repair off", "relay-checked": "--repair on", "relay": ""}
+RELAYS = {
+    "relay-unchecked": "--repair off",
+    "relay-checked": "--repair on",
+    "relay": "",
+    "relay-chat": "--upstream-dialect chat",
+    "relay-messages": "--upstream-dialect messages",
+}
 PROGRAMS = ("nginx", "haproxy")
-NAMES = ("direct", *PROGRAMS, *RELAYS)
+TRANSLATORS = {
+    "relay-chat": ("chat", ("messages", "responses")),
+    "relay-messages": ("messages", ("chat",)),
+    "litellm": ("chat", ("messages",)),
+}
+"""What the upstream speaks, and what the clients may."""
+LABELS = {
+    (name, dialect): f"{name.partition('-')[0]} {upstream}→{dialect}"
+    for name, (upstream, dialects) in TRANSLATORS.items()
+    for dialect in dialects
+}
+"""What the tables call a path that translates."""
+NAMES = ("direct", *PROGRAMS, *RELAYS, "litellm")
 CONNECTIONS = 4096  # room for 400 clients and as many upstream connections, times five
 READY_WITHIN = 15.0
 ENDED_WITHIN = 3.0
@@ -128,6 +149,8 @@ def versions(names: list[str]) -> list[str]:
     if {*names} & {*RELAYS}:
         command = [sys.executable, "-c", "import relay; print('relay', relay.__version__)"]
         found["relay"] = procfs.version_of(command)
+    if "litellm" in names:
+        found["litellm"] = litellm_proxy.version()
     return list(found.values())
 
 
@@ -140,10 +163,17 @@ def start(name: str, upstream: int, cpu: int, folder: Path, *, connections: int,
     home.mkdir()
     command = _command(name, upstream, port, home, connections, relay_args)
     log = home / "stderr"
+    environment = litellm_proxy.environment() if name == "litellm" else None
     began = time.monotonic()
-    with pinned({cpu}), log.open("wb") as stderr:
+    with pinned({cpu}), log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=ROOT, process_group=0
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=ROOT,
+            env=environment,
+            process_group=0,
         )
     way = Way(name, port, process, log)
     try:
@@ -198,6 +228,8 @@ def _command(name: str, upstream: int, port: int, home: Path, connections: int, 
         relay_args = f"{RELAYS[name]} {relay_args}"
         ends = ["--upstream", f"http://127.0.0.1:{upstream}", "--listen", f"127.0.0.1:{port}"]
         return [sys.executable, "-m", "relay", "serve", *ends, *shlex.split(relay_args)]
+    if name == "litellm":
+        return litellm_proxy.command(upstream, port, home)
     binary = _binary(name)
     if binary is None:
         raise ProcessError(f"{name} is not installed; leave it out with --only")
@@ -219,12 +251,15 @@ def _wait_ready(way: Way, began: float) -> None:
     process = way.process
     assert process is not None
     wanted = {"response_s", "ready_line_s"} if way.name in RELAYS else {"response_s"}
+    script, dialects = TRANSLATORS.get(way.name, ("chat", ("chat",)))
+    question = request("stream", 1, 1, 0, script=script, dialect=dialects[0])
+    within = litellm_proxy.READY_WITHIN if way.name == "litellm" else READY_WITHIN
     while not wanted <= way.start.keys():
         if "ready_line_s" in wanted - way.start.keys() and _says_ready(way.log):
             way.start["ready_line_s"] = time.monotonic() - began
-        if "response_s" not in way.start and _answers(way.port):
+        if "response_s" not in way.start and _answers(way.port, question, within):
             way.start["response_s"] = time.monotonic() - began
-        if process.poll() is not None or time.monotonic() - began > READY_WITHIN:
+        if process.poll() is not None or time.monotonic() - began > within:
             missing = ", ".join(sorted(wanted - way.start.keys()))
             raise ProcessError(f"{way.name} did not start ({missing}): {way.last_words()}")
         time.sleep(0.001)
@@ -236,11 +271,11 @@ def _says_ready(log: Path) -> bool:
     return any(line.startswith("ready") for line in log.read_text(errors="replace").splitlines())
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, question: bytes, within: float) -> bool:
     data = b""
     try:
-        with socket.create_connection(("127.0.0.1", port), READY_WITHIN) as sock:
-            sock.sendall(request("stream", 1, 1, 0))
+        with socket.create_connection(("127.0.0.1", port), within) as sock:
+            sock.sendall(question)
             while not data.endswith(LAST_CHUNK):
                 piece = sock.recv(16384)
                 if not piece:

@@ -1,6 +1,6 @@
 """The tables of the load bench in Markdown, from the raw figures of one run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +19,7 @@ from figures import (
     idle_kib,
     milliseconds,
     pooled_delays_ms,
+    spread,
 )
 from proxies import NAMES
 
@@ -55,7 +56,7 @@ def cell_line(cell: Row) -> str:
     """One cell for the terminal, while the bench runs."""
     latency, seconds = cell["arrived_ns"], cell["seconds"]
     line = (
-        f"  {cell['script']:15}{cell['path']:15}{cell['streams']:4} {connections(cell['fresh'])}"
+        f"  {cell['script']:15}{cell['path']:22}{cell['streams']:4} {connections(cell['fresh'])}"
         f"  p50 {latency.get('p50', 0) / MS:7.3f} ms  p99 {latency.get('p99', 0) / MS:7.3f} ms"
         f"  cpu {cpu_us(cell, cell):6.1f} µs  {cell['deltas'] / seconds:6.0f}/s"
         f"  clients {cell['client_cpu_ns'] / seconds / 1e9:4.0%}  upstream {cell['upstream_share']:4.0%}"
@@ -94,6 +95,23 @@ ARRIVED: list[tuple[str, Figure, str]] = [
     ("added p99 ms", added_ms("arrived_ns", "p99"), "+.3f"),
 ]
 """The columns that say how a path's deltas arrived, as in every table of cells."""
+
+
+def frames_table(cells: Rounds, against_nginx: tuple[str, ...]) -> str:
+    """Cells of a script and a number of streams; some paths' CPU time is compared with nginx's."""
+    columns: list[tuple[str, Figure, str]] = [*ARRIVED, ("CPU µs/delta", cpu_us, ".1f")]
+    header = ["frames", "streams", "path", *(name for name, _, _ in columns)]
+    rows = []
+    for cell in cells.variants:
+        for path in cells.paths_of(cell):
+            shown = columns[:3] if path == "direct" else columns
+            figures = [format(cells.middle(figure, path, cell), form) for _, figure, form in shown]
+            figures += [""] * (len(columns) - len(shown))
+            if "nginx" in cells.paths:
+                ratios = cells.ratios(cpu_us, "nginx", cell, path)
+                figures.append(spread(ratios) if path in against_nginx else "")
+            rows.append([cell[0], str(cell[1]), path, *figures])
+    return table([*header, "CPU ÷ nginx"] if "nginx" in cells.paths else header, rows)
 
 
 def _cell_table(cells: Rounds) -> str:
@@ -194,9 +212,9 @@ def aims_table(verdicts: list[aims.Verdict]) -> str:
     return table(["aim", "found", ""], rows)
 
 
-def doubts(document: Row, idle_wanted: int = aims.IDLE_STREAMS) -> str:
+def doubts(document: Row, idle_wanted: int = aims.IDLE_STREAMS, more: Iterable[str] = ()) -> str:
     """What makes a figure doubtful, said beside it. Repeated ones are counted, not listed."""
-    cells, found = document["cells"], []
+    cells, found = document["cells"], [*more]
     for cell in cells:
         if cell["errors"] or cell["refused"]:
             where = f"{cell['path']}, {cell['streams']} streams, {connections(cell['fresh'])}"

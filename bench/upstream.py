@@ -21,7 +21,8 @@ import socket
 import sys
 import time
 
-from frames import SCRIPTS, WANTED, Script
+from asking import WANTED
+from frames import SCRIPTS, Script
 
 BACKLOG = 4096
 SELECT_CEILING = 1.0
