@@ -67,6 +67,8 @@ class ClientError(RelayError):
 class BadDocument(ClientError):
     """A completion's request that cannot be served as it stands; the text begins with the JSON path."""
 
+    code = "bad_document"
+
     def __init__(self, message: str, status: int, body: bytes) -> None:
         super().__init__(message)
         self.status = status

@@ -47,13 +47,18 @@ class Likeness:
         """The text whose size was just told, as it is spelled in JSON."""
         return bytes(view[start + len(self._before) : end - len(self._after)])
 
+    @property
+    def patient(self) -> bool:
+        """Is it worth while to learn from a frame."""
+        return self._learned < _PATIENCE
+
     def learn(self, data: Data, start: int, end: int, text: str) -> None:
         """This frame was legal, and its one piece is ``text``.
 
         With a backslash anywhere, the text could stand in the frame in another spelling, and the
         bytes that look like it be something else.
         """
-        if self._learned >= _PATIENCE or not text or data.find(b"\\", start, end) >= 0:
+        if not self.patient or not text or data.find(b"\\", start, end) >= 0:
             return
         self._learned += 1
         quoted = b'"%b"' % text.encode()

@@ -15,8 +15,9 @@ import orjson
 from relay import patching
 from relay.dialects.checker import Checker
 from relay.dialects.codec import Codec, Decoder, Encoder
-from relay.dialects.deltas import Delta, Failure, Kind, Piece
+from relay.dialects.deltas import Block, Delta, Failure, Kind, Piece
 from relay.dialects.frame import Frame
+from relay.dialects.request import unique
 from relay.errors import UpstreamRefused
 from relay.likeness import Likeness
 from relay.mending import Mender
@@ -113,7 +114,10 @@ class Translator(Mender):
     def _encode(self, delta: Delta) -> list[Frame]:
         if self._failed:
             return []
-        if delta.kind is Kind.FAIL:
+        if type(delta) is Block and delta.tool_id:
+            # Ids that a server uses again would be taken for the calls that had them (Switchyard 502).
+            delta.tool_id = unique(delta.tool_id, self._encoder.request.call_ids)
+        elif delta.kind is Kind.FAIL:
             assert isinstance(delta, Failure)
             self._failed = True
             self.checker.failure = delta
@@ -126,11 +130,12 @@ class Translator(Mender):
 
     def _learn(self, frame: Frame, delta: Delta, said: Frame) -> None:
         """The next frame may differ from this one in its text only."""
-        if self._alike is None or frame.raw is None or type(delta) is not Piece:
+        alike = self._alike
+        if alike is None or not alike.patient or frame.raw is None:
             return
-        if delta.logprobs is None:
+        if type(delta) is Piece and delta.logprobs is None:
             raw = bytes(frame.raw)
-            self._alike.learn(raw, 0, len(raw), delta.text)
+            alike.learn(raw, 0, len(raw), delta.text)
             self._head = (f"event: {said.event}\n" if said.event else "").encode() + b"data: "
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from relay import errors
 from relay.errors import (
+    BadDocument,
     BodyTooLarge,
     ClientError,
     ClientTimeout,
@@ -58,9 +59,14 @@ def error_classes() -> set[type[Exception]]:
 
 
 def test_every_error_is_in_this_table_and_in_the_docstring() -> None:
-    bare = {UsageError, FramingError, RelayError, UpstreamRefused}
+    bare = {UsageError, FramingError, RelayError, UpstreamRefused, BadDocument}
     assert error_classes() == bare | {row[0] for row in TABLE}
     assert all(one.__name__ in (errors.__doc__ or "") for one in error_classes())
+
+
+def test_a_bad_document_is_answered_in_the_clients_dialect() -> None:
+    error = BadDocument("messages[0]: is wrong", 400, b"{}")
+    assert (error.status, document(error), error.end) == (400, b"{}", "CD")
 
 
 def test_codes_tell_errors_apart() -> None:

@@ -430,7 +430,13 @@ def test_any_bytes_are_refused_or_leave_as_legal_chunks_of_whole_frames(
 
 def form(*, framed: bool = True, coding: bytes = b"", chunked: bool = True) -> ResponseForm:
     return ResponseForm(
-        event_stream=framed, retyped=False, framed=framed, coding=coding, chunked=chunked, delimited=chunked
+        event_stream=framed,
+        retyped=False,
+        framed=framed,
+        held=framed,
+        coding=coding,
+        chunked=chunked,
+        delimited=chunked,
     )
 
 

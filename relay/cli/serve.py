@@ -132,6 +132,9 @@ def _announcement(settings: Settings, sockets: Sequence[socket.socket], started:
             print(f"relay {__version__} listening on {bound_url(address, sock)}", file=sys.stderr)
         workers = f", {settings.workers} workers" if settings.workers > 1 else ""
         print(f"forwarding to {settings.upstream}{workers}", file=sys.stderr)
+        if spoken := settings.upstream.dialects:
+            others = ", ".join(sorted(set(dialects.BY_NAME) - set(spoken)))
+            print(f"it speaks {', '.join(spoken)}; translated: {others or 'nothing'}", file=sys.stderr)
         took = time.monotonic() - started
         print(f"ready in {took:.2f} s", file=sys.stderr, flush=True)
 

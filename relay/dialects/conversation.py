@@ -4,12 +4,17 @@ chat       the results follow the message with the calls at once, in any order
 messages   the next message holds all of them, before its other content
 responses  each result has its call somewhere before it; other items may lie between
 
-So results are gathered: those of one assistant's turn stand at the start of the user's turn after it.
+So results are gathered: those of one assistant's turn stand at the start of the user's turn after it. And
+every call has an id of its own: servers that number the calls of each answer from 0 repeat theirs
+(llama.cpp), which Messages refuses and clients take for one call (claude-code 21094).
 """
 
 from __future__ import annotations
 
-from relay.dialects.request import BadRequest, Call, Part, Request, Result, Text, Turn
+import itertools
+from collections import deque
+
+from relay.dialects.request import BadRequest, Call, Part, Request, Result, Text, Turn, unique
 
 NO_RESULT = "no result"
 
@@ -22,35 +27,60 @@ def settle(request: Request, *, strict: bool) -> None:
     """
     turns: list[Turn] = []
     results: dict[int, list[Part]] = {}
-    calls: dict[str, tuple[int, Call]] = {}
-    unanswered: dict[int, dict[str, Call]] = {}
+    calls = _Calls(request)
     for turn in request.turns:
         if turn.role == "assistant":
-            own = {part.id: part for part in turn.parts if isinstance(part, Call)}
-            calls |= {ident: (len(turns), call) for ident, call in own.items()}
-            unanswered[len(turns)] = own
+            calls.make(turn, len(turns))
         rest: list[Part] = []
         for part in turn.parts:
-            if not isinstance(part, Result):
+            if isinstance(part, Result):
+                results.setdefault(calls.answer(part), []).append(part)
+            else:
                 rest.append(part)
-                continue
-            if part.id not in calls:
-                raise BadRequest(part.path, f"no tool call found for the tool result {part.id!r}")
-            at, _ = calls[part.id]
-            if unanswered[at].pop(part.id, None) is None:
-                raise BadRequest(part.path, f"a second tool result for {part.id!r}")
-            results.setdefault(at, []).append(part)
         if rest or not turn.parts:
             turns.append(Turn(turn.role, rest, turn.path))
-    for at, missing in unanswered.items():
+    for at, missing in calls.unanswered.items():
         if at == len(turns) - 1 and at not in results:
             continue  # the last word: nothing was to follow
-        for call in missing.values():
+        for call in itertools.chain.from_iterable(missing.values()):
             if strict:
                 raise BadRequest(call.path, f"the tool call {call.id!r} has no result in the next message")
             request.drop(call.path)
             results.setdefault(at, []).append(Result(call.id, [Text(NO_RESULT)], path=call.path))
     request.turns = _placed(turns, results)
+
+
+class _Calls:
+    """The calls so far, by the ids that the client has for them."""
+
+    __slots__ = ("_ids", "_latest", "unanswered")
+
+    def __init__(self, request: Request) -> None:
+        self._ids = request.call_ids
+        self._latest: dict[str, int] = {}
+        """The last turn with a call of this id."""
+        self.unanswered: dict[int, dict[str, deque[Call]]] = {}
+        """By turn and id, in the order of the calls."""
+
+    def make(self, turn: Turn, at: int) -> None:
+        """An assistant's turn."""
+        own = self.unanswered[at] = {}
+        for part in turn.parts:
+            if isinstance(part, Call):
+                own.setdefault(part.id, deque()).append(part)
+                self._latest[part.id] = at
+                part.id = unique(part.id, self._ids)
+
+    def answer(self, result: Result) -> int:
+        """The turn whose call this answers; the result is given the id that its call has."""
+        at = self._latest.get(result.id)
+        if at is None:
+            raise BadRequest(result.path, f"no tool call found for the tool result {result.id!r}")
+        waiting = self.unanswered[at][result.id]
+        if not waiting:
+            raise BadRequest(result.path, f"a second tool result for {result.id!r}")
+        result.id = waiting.popleft().id
+        return at
 
 
 def _placed(turns: list[Turn], results: dict[int, list[Part]]) -> list[Turn]:

@@ -143,6 +143,17 @@ class Turn:
 # What is asked for.
 
 
+def unique(ident: str, taken: dict[str, int]) -> str:
+    """This id, or one made of it where it is taken; ``taken`` has each with the next number to try."""
+    name, number = ident, taken.get(ident, 2)
+    if ident in taken:
+        while (name := f"{ident}_{number}") in taken:
+            number += 1
+        taken[ident] = number + 1
+    taken[name] = 2
+    return name
+
+
 def flat_name(name: str, namespace: str | None) -> str:
     return f"{namespace}__{name}" if namespace else name
 
@@ -271,6 +282,8 @@ class Request:
     """What the upstream calls reasoning is a summary already (Messages); its writer says so."""
     dropped: list[str] = field(default_factory=list)
     """Paths of what is left out and could have changed the answer."""
+    call_ids: dict[str, int] = field(default_factory=dict)
+    """Of all calls in the conversation, and then of those in its answer; see ``unique``."""
     called: dict[str, Tool] = field(default_factory=dict)
     """Tools by the name that the upstream was given for them; the writer fills it in."""
 

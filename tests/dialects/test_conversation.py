@@ -145,3 +145,26 @@ def test_after_calls_the_next_turn_holds_all_their_results(turns: list[Turn]) ->
         assert len(results) == len(calls)
         assert not any(isinstance(part, Result) for part in after.parts[len(results) :])
     assert [p.text for turn in request.turns for p in turn.parts if isinstance(p, Text)] == texts
+
+
+def test_every_call_has_an_id_of_its_own() -> None:
+    request = settled(
+        assistant(call("0")),
+        user(result("0", "a")),
+        assistant(call("0"), call("0")),
+        user(result("0", "b"), result("0", "c")),
+    )
+    calls = [part.id for turn in request.turns for part in turn.parts if isinstance(part, Call)]
+    results = [(p.id, p.parts[0].text) for turn in request.turns for p in turn.parts if isinstance(p, Result)]
+    assert calls == ["0", "0_2", "0_3"]
+    assert results == [("0", "a"), ("0_2", "b"), ("0_3", "c")]
+    assert set(request.call_ids) == {"0", "0_2", "0_3"}
+
+
+def test_ten_thousand_calls_of_one_id_are_no_ten_million_steps() -> None:
+    number = 10_000
+    request = settled(
+        assistant(*(call("0") for _ in range(number))), user(*(result("0", str(at)) for at in range(number)))
+    )
+    assert len(request.call_ids) == number
+    assert request.turns[1].parts[-1] == Result(f"0_{number}", [Text(str(number - 1))], path="result 0")
