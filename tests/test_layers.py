@@ -21,8 +21,8 @@ LAYERS: dict[str, str] = {
     "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.http1 wire.endpoints wire.forwarding "
     "wire.translated",
     "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming "
-    "dialects.arguments dialects.grammar dialects.frame dialects.failures dialects.checker dialects.codec dialects.profiles "
-    "dialects.chat_* dialects.chat dialects.messages_* dialects.messages "
+    "dialects.arguments dialects.grammar dialects.frame dialects.failures dialects.checker dialects.codec "
+    "dialects.profiles dialects.chat_* dialects.chat dialects.messages_* dialects.messages "
     "dialects.responses_* dialects.responses dialects",
     "core": "completion crosstalk likeness patching payload mending translating stream checked "
     "collected opening translation token_count model_list",
