@@ -45,7 +45,7 @@ from tests.translated import (
 )
 from tests.translation_sources import sources
 
-EXAMPLES = 2_000 if "CI" in os.environ else 300
+EXAMPLES = 500 if "CI" in os.environ else 300
 several = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 TEXTS = (Form.TEXT, Form.REASONING, Form.REFUSAL)
 SIZES = st.lists(st.integers(30, 1000), min_size=1, max_size=6)

@@ -35,7 +35,7 @@ from relay.dialects.grammar import Grammar, State
 from tests.dialects.drive import Event
 from tests.dialects.messages_kit import files
 
-EXAMPLES = 2_000 if "CI" in os.environ else 300
+EXAMPLES = 500 if "CI" in os.environ else 300
 
 REQUESTS = [
     param

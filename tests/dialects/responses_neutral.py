@@ -35,7 +35,7 @@ from relay.dialects.responses_encoding import ResponsesEncoder
 from tests.dialects.drive import CONTEXT, Event
 from tests.dialects.responses_kit import stream
 
-thorough = settings(max_examples=2000 if "CI" in os.environ else 300, deadline=None)
+thorough = settings(max_examples=500 if "CI" in os.environ else 300, deadline=None)
 
 
 class Said(NamedTuple):

@@ -178,7 +178,7 @@ def test_a_recorded_stream_as_a_document(path: Path) -> None:
     assert calls == [call[:2] for call in told.calls]
 
 
-@settings(max_examples=2000 if "CI" in os.environ else 300)
+@settings(max_examples=500 if "CI" in os.environ else 300)
 @given(legal_deltas())
 def test_any_answer_is_a_document_that_says_the_same(deltas: list[Delta]) -> None:
     told, made = told_by_deltas(deltas), document(deltas)

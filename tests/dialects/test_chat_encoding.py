@@ -42,7 +42,7 @@ from tests.dialects.chat_deltas import (
 from tests.dialects.chat_reading import HANDWRITTEN, verdict
 from tests.dialects.drive import CONTEXT, Event, events
 
-MANY = settings(max_examples=2000 if "CI" in os.environ else 300)
+MANY = settings(max_examples=500 if "CI" in os.environ else 300)
 SHARED = {"id": "chatcmpl-t1", "object": "chat.completion.chunk", "created": 1763600000, "model": "m-1"}
 CUSTOM = Tool("edit", custom=True)
 

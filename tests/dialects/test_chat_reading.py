@@ -34,7 +34,7 @@ from relay.dialects.request import (
 from tests.dialects.chat_requests import REQUESTS, SIMPLE, USER, function, mutated
 
 MANY = settings(
-    max_examples=2000 if "CI" in os.environ else 300, suppress_health_check=list(HealthCheck), deadline=None
+    max_examples=500 if "CI" in os.environ else 300, suppress_health_check=list(HealthCheck), deadline=None
 )
 F = Tool("f", path="tools[0]")
 G = Tool("g", path="tools[1]")

@@ -590,7 +590,7 @@ CHOICE = {"type": "function", "function": {"name": "g"}}
 
 
 @settings(
-    max_examples=2000 if "CI" in os.environ else 300, suppress_health_check=list(HealthCheck), deadline=None
+    max_examples=500 if "CI" in os.environ else 300, suppress_health_check=list(HealthCheck), deadline=None
 )
 @given(conversations())
 def test_any_conversation_comes_back_as_it_was(document: dict[str, Any]) -> None:
