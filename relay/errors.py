@@ -164,7 +164,7 @@ class UpstreamRefused(UpstreamError):
 
 
 class ShuttingDown(RelayError):
-    """A request that came while this relay was already draining."""
+    """A request that came while this relay was draining, or that the drain limit cut."""
 
     status = 503
     code = "shutting_down"

@@ -1,7 +1,7 @@
 """One process: its loop, its listeners, its signals, its drain.
 
 SIGTERM or SIGINT: stop accepting, close what is idle, let live exchanges finish up to the drain
-limit, then end; a second signal ends at once.
+limit, tell the rest in their dialect that they are cut, then end; a second signal ends at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import uvloop
 
 from relay.config import Settings
-from relay.errors import UsageError
+from relay.errors import ShuttingDown, UsageError
 from relay.listen import BACKLOG
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
@@ -26,6 +26,9 @@ from relay.net.relay import Relay
 from relay.net.server import ClientConnection
 
 log = logging.getLogger("relay")
+
+_FAREWELL = 1.0
+"""Seconds that what is said to the clients of cut streams may take to leave."""
 
 
 def run(
@@ -119,12 +122,21 @@ async def _drain(relay: Relay, servers: list[asyncio.AbstractServer], stop: _Sto
         client.close()
     if clients:
         log.warning("draining %d connections", len(clients))
-        waiting = [asyncio.ensure_future(event.wait()) for event in (relay.emptied, stop.at_once)]
-        await asyncio.wait(waiting, timeout=relay.settings.drain, return_when=asyncio.FIRST_COMPLETED)
-        for one in waiting:
-            one.cancel()
-    if clients:
+        await _until_empty(relay, stop, relay.settings.drain)
+    if clients and not stop.at_once.is_set():
         log.warning("cut %d connections at the end of the drain", len(clients))
+        for client in list(clients):
+            client.fail(ShuttingDown("relay is shutting down; send the request again"))
+        if clients:  # their last words are on the way
+            await _until_empty(relay, stop, _FAREWELL)
     for client in list(clients):
         client.abort()
     await asyncio.sleep(0)
+
+
+async def _until_empty(relay: Relay, stop: _Stop, limit: float) -> None:
+    """Until the last client is gone, a second signal comes, or the time is over."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in (relay.emptied, stop.at_once)]
+    await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()

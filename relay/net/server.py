@@ -151,6 +151,13 @@ class ClientConnection(Peer):
 
     # Closing.
 
+    def fail(self, error: RelayError) -> None:
+        """End what is being served for this reason, and the connection with it."""
+        if self._exchange is not None:
+            self._exchange.fail(error)
+        else:
+            self.close()
+
     def close(self) -> None:
         """Close when all that was written has left, or when the client stops taking it."""
         self._closing = True

@@ -12,6 +12,7 @@ import pytest
 
 from .kit import EVENT_STREAM, ScriptedUpstream, Wire, chunk, echo, get, post, until
 from .process import Process, fails, serving
+from .test_checked_streams import BEGUN, PATHS, ask, events, failed
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -178,6 +179,40 @@ async def test_the_drain_limit_cuts_the_rest(upstream: ScriptedUpstream) -> None
         assert await process.ended() == 0
         assert await client.rest() == b""  # no last chunk
         await peer.gone()
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+async def test_a_stream_that_the_drain_limit_cuts_ends_with_the_error_of_its_dialect(
+    upstream: ScriptedUpstream, dialect: str
+) -> None:
+    async with serving(upstream.url, "--drain", "200ms") as process:
+        client = await process.connect()
+        await client.send(ask(dialect))
+        peer = await upstream.accept()
+        await peer.message()
+        await peer.send(EVENT_STREAM + chunk(BEGUN[dialect]))
+        await client.head()
+        body = await client.chunk()
+        process.signal(signal.SIGTERM)
+        while part := await client.chunk():
+            body += part
+        assert "shutting down" in failed(dialect, events(body))
+        assert await client.trailers() == []
+        assert await client.rest() == b""
+        assert await process.ended() == 0
+        await peer.gone()
+
+
+async def test_a_request_that_the_drain_limit_cuts_before_its_answer_gets_a_503(
+    upstream: ScriptedUpstream,
+) -> None:
+    async with serving(upstream.url, "--drain", "200ms") as process:
+        client = await process.connect()
+        await client.send(ask())
+        await (await upstream.accept()).message()
+        process.signal(signal.SIGTERM)
+        assert (await client.message()).status == 503
+        assert await process.ended() == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
