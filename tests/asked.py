@@ -189,6 +189,8 @@ def _chat(document: Json) -> Asked:
 def _chat_message(found: Asked, message: Json) -> None:
     role = {"developer": "system"}.get(message["role"], message["role"])
     for kind, value in _parts(message.get("content")):
+        if kind == "thinking":  # Mistral's; no other dialect takes what it cannot check
+            continue
         found.add(role, kind, value)
     if message.get("refusal"):
         found.add(role, "text", message["refusal"])

@@ -71,7 +71,6 @@ REFUSED: dict[str, str] = {
     "several choices": r"n: only one choice can be asked for",
     "audio out": r"modalities: the upstream cannot answer with audio",
     "Mistral's audio": r"input_audio: expected an object",
-    "Mistral's thinking": r"messages\[1\]\.content\[0\]\.type: 'thinking'",
     "OpenRouter's tools": r"tools\[0\]\.type: 'openrouter:",
     "Perplexity's file": r"messages\[0\]\.content\[1\]\.type: 'file_url'",
     "a call without an id": r"messages\[1\]\.tool_calls\[0\]\.id: is required",
@@ -87,7 +86,7 @@ REFUSED: dict[str, str] = {
 # fmt: off
 HOW_MANY = {
     "several choices": 20, "audio out": 2, "Mistral's audio": 2,
-    "Mistral's thinking": 2, "OpenRouter's tools": 6, "Perplexity's file": 2,
+    "OpenRouter's tools": 6, "Perplexity's file": 2,
     "a call without an id": 2, "a result of no call": 2,
     "hosted tools only": 30, "built-in schema": 10, "an uploaded file": 6,
     "a document, to a chat server": 1, "background": 4, "a stored response": 2, "a stored prompt": 2,

@@ -57,7 +57,7 @@ class Messages:
         first, second = fields.text("reasoning_content"), fields.text("reasoning")
         if thought := first or second:
             parts.append(Reasoning(thought, path=fields.at("reasoning_content" if first else "reasoning")))
-        parts += content(fields.take("content"), fields.at("content"), self._drop, "text refusal")
+        parts += content(fields.take("content"), fields.at("content"), self._drop, "text refusal thinking")
         if refusal := fields.text("refusal"):
             parts.append(Refusal(refusal, fields.at("refusal")))
         parts += calls(fields.items("tool_calls") or [], fields.at("tool_calls"), self._drop)

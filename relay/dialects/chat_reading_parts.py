@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.dialects.chat_content import json_text
 from relay.dialects.reading import Fields, wrong
-from relay.dialects.request import Audio, BadRequest, Call, File, Image, Part, Refusal, Text
+from relay.dialects.request import Audio, BadRequest, Call, File, Image, Part, Reasoning, Refusal, Text
 
 _SILENT = ("cache_control", "prompt_cache_breakpoint", "index", "annotations")
 """Members that cannot change an answer: cache hints, and what clients send back as they got it."""
@@ -61,6 +61,15 @@ def _text(fields: Fields, drop: Drop) -> Part:
 
 def _refusal(fields: Fields, drop: Drop) -> Part:
     return Refusal(fields.needed_text("refusal"), fields.path)
+
+
+def _thinking(fields: Fields, drop: Drop) -> Part:
+    """What Mistral's models thought: a text, or parts of one."""
+    fields.take("closed")
+    thought = fields.take("thinking")
+    pieces = thought if isinstance(thought, list) else [thought]
+    texts = [piece.get("text") if isinstance(piece, dict) else piece for piece in pieces]
+    return Reasoning("".join(text for text in texts if isinstance(text, str)), path=fields.path)
 
 
 def _image(fields: Fields, drop: Drop) -> Part:
@@ -127,6 +136,7 @@ def _base64(data: str, path: str) -> str:
 _READERS: dict[str, Callable[[Fields, Drop], Part]] = {
     "text": _text,
     "refusal": _refusal,
+    "thinking": _thinking,
     "image_url": _image,
     "input_audio": _audio,
     "file": _file,

@@ -541,3 +541,15 @@ def read_or_refused(document: Any) -> None:
     with contextlib.suppress(BadRequest):
         made = read(document)
     assert made is None or (made.model and {turn.role for turn in made.turns} <= ROLES)
+
+
+@pytest.mark.parametrize(
+    "thought", ["Hm. Yes.", [{"type": "text", "text": "Hm. "}, {"type": "text", "text": "Yes."}]]
+)
+def test_mistrals_thinking_in_the_history_is_reasoning(thought: Any) -> None:
+    said = [{"type": "thinking", "thinking": thought, "closed": True}, {"type": "text", "text": "4"}]
+    messages = [{"role": "user", "content": "2+2"}, {"role": "assistant", "content": said}]
+    request = read({"model": "m", "messages": messages})
+    path = "messages[1].content"
+    assert request.turns[1].parts == [Reasoning("Hm. Yes.", path=f"{path}[0]"), Text("4", f"{path}[1]")]
+    assert request.dropped == []
