@@ -1,4 +1,4 @@
-"""Where a tool's arguments are complete, told while they stream and without parsing them."""
+"""A tool's arguments: where they are complete while they stream, and the free text that some hold."""
 
 from __future__ import annotations
 
@@ -51,3 +51,13 @@ class Arguments:
                 self._in_string = not self._in_string
             elif not self._in_string:
                 self._depth += (mark in _OPENING) - (mark in _CLOSING)
+
+
+def custom_input(arguments: str) -> str:
+    """The free text in the arguments of a custom tool's call; the arguments where it is not in them."""
+    try:
+        document = orjson.loads(arguments)
+    except ValueError:
+        return arguments
+    text = document.get("input") if isinstance(document, dict) else None
+    return text if isinstance(text, str) else arguments

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from relay.dialects.chat_said import FINISH, call, call_id, custom_input, identity
+from relay.dialects.arguments import custom_input
+from relay.dialects.chat_said import FINISH, call, call_id, identity
 from relay.dialects.chat_usage import write_usage
 from relay.dialects.codec import Answer
 from relay.dialects.deltas import (

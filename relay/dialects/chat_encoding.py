@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
+from relay.dialects.arguments import custom_input
 from relay.dialects.chat_document import CHUNK, error_document
-from relay.dialects.chat_said import FINISH, call, call_id, custom_input, identity
+from relay.dialects.chat_said import FINISH, call, call_id, identity
 from relay.dialects.chat_usage import write_usage
 from relay.dialects.checker import Malformed
 from relay.dialects.codec import Encoder

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable
 from typing import Any
 
 from relay.dialects.chat_content import json_text
-from relay.dialects.reading import Fields, wrong
+from relay.dialects.reading import Fields, checked_base64, wrong
 from relay.dialects.request import Audio, BadRequest, Call, File, Image, Part, Reasoning, Refusal, Text
 
 _SILENT = ("cache_control", "prompt_cache_breakpoint", "index", "annotations")
@@ -93,7 +92,7 @@ def _audio(fields: Fields, drop: Drop) -> Part:
     inner = fields.fields("input_audio")
     if inner is None:
         raise BadRequest(fields.at("input_audio"), "is required")
-    data = _base64(inner.needed_text("data"), inner.at("data"))
+    data = checked_base64(inner.needed_text("data"), inner.at("data"))
     part = Audio(data, inner.needed_text("format"), fields.path)
     leave(inner, drop)
     return part
@@ -112,7 +111,7 @@ def _file(fields: Fields, drop: Drop) -> Part:
     if data[:5].lower() == "data:":
         media_type, data = _data(data, at)
     else:
-        media_type, data = "", _base64(data, at)
+        media_type, data = "", checked_base64(data, at)
     return File(data, media_type or "application/pdf", name, fields.path)
 
 
@@ -122,15 +121,7 @@ def _data(uri: str, path: str) -> tuple[str, str]:
     media_type, *parameters = head[5:].lower().split(";")
     if not comma or "base64" not in parameters:
         raise BadRequest(path, "expected a data URI with base64")
-    return media_type, _base64(data, path)
-
-
-def _base64(data: str, path: str) -> str:
-    try:
-        binascii.a2b_base64(data, strict_mode=True)
-    except (binascii.Error, ValueError):
-        raise BadRequest(path, "is not base64") from None
-    return data
+    return media_type, checked_base64(data, path)
 
 
 _READERS: dict[str, Callable[[Fields, Drop], Part]] = {

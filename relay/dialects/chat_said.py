@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
 from relay.dialects.deltas import Block, Context, Open, Reason
 from relay.dialects.request import Tool
 
@@ -42,13 +40,3 @@ def call(ident: str, tool: Tool, text: str) -> dict[str, Any]:
     if tool.custom:
         return {"id": ident, "type": "custom", "custom": {"name": tool.name, "input": text}}
     return {"id": ident, "type": "function", "function": {"name": tool.name, "arguments": text}}
-
-
-def custom_input(arguments: str) -> str:
-    """The free text in the arguments of a custom tool's call; the arguments where it is not in them."""
-    try:
-        document = orjson.loads(arguments)
-    except ValueError:
-        return arguments
-    text = document.get("input") if isinstance(document, dict) else None
-    return text if isinstance(text, str) else arguments

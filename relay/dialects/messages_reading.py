@@ -83,8 +83,7 @@ def _turn(request: Request, contents: Contents, message: Fields) -> Turn:
     role = message.needed_text("role")
     content, path = message.take("content"), message.at("content")
     message.take("cache_control")
-    for unknown in message.rest():
-        request.drop(unknown)
+    message.drop_rest(request)
     if role == "user":
         return Turn("user", contents.of_user(content, path), message.path)
     if role == "system":
@@ -120,8 +119,7 @@ def _thinking(request: Request, top: Fields) -> Thinking:
         thinking = Thinking(adaptive=True, hidden=hidden, sealed=not hidden)
     else:
         raise BadRequest(asked.at("type"), f"no such kind of thinking: {kind!r}")
-    for path in asked.rest():
-        request.drop(path)
+    asked.drop_rest(request)
     return thinking
 
 
@@ -136,8 +134,7 @@ def _output(request: Request, top: Fields) -> None:
         if effort is not None and request.thinking.effort != "none":
             request.thinking.effort = effort
         wanted = config.fields("format") or wanted
-        for path in config.rest():
-            request.drop(path)
+        config.drop_rest(request)
     if wanted is None:
         return
     kind = wanted.needed_text("type")
@@ -149,16 +146,14 @@ def _output(request: Request, top: Fields) -> None:
             raise BadRequest(wanted.at("schema"), "is required")
         raise wrong(wanted.at("schema"), "an object", schema)
     request.output = Output(schema, name="output", strict=True, path=wanted.path)
-    for path in wanted.rest():
-        request.drop(path)
+    wanted.drop_rest(request)
 
 
 def _metadata(request: Request, top: Fields) -> None:
     metadata = top.fields("metadata")
     if metadata is not None:
         request.user = metadata.text("user_id")
-        for path in metadata.rest():
-            request.drop(path)
+        metadata.drop_rest(request)
 
 
 def _refuse_server_side(request: Request, top: Fields) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from relay.dialects.messages_content import compact
-from relay.dialects.reading import Fields, wrong
+from relay.dialects.reading import Fields, checked_base64, wrong
 from relay.dialects.request import (
     BadRequest,
     Call,
@@ -74,8 +73,7 @@ class Contents:
     def _done(self, block: Fields) -> None:
         """What nobody has asked for is left out; cache hints cannot change an answer."""
         block.take("cache_control")
-        for path in block.rest():
-            self._request.drop(path)
+        block.drop_rest(self._request)
 
     def _text(self, block: Fields) -> list[Part]:
         text, path = block.text("text"), block.path
@@ -244,12 +242,7 @@ def _needed(fields: Fields, name: str) -> Fields:
 
 
 def _base64(source: Fields) -> str:
-    data = source.needed_text("data")
-    try:
-        binascii.a2b_base64(data, strict_mode=True)
-    except ValueError:  # binascii.Error, and characters beyond ASCII
-        raise BadRequest(source.at("data"), "is not base64") from None
-    return data
+    return checked_base64(source.needed_text("data"), source.at("data"))
 
 
 def _titled(lines: list[str | None], inside: list[Given], path: str) -> list[Given]:

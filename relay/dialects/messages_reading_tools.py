@@ -63,8 +63,7 @@ def _tool(request: Request, fields: Fields, name: str) -> Tool | None:
     tool = Tool(name, fields.text("description"), schema, fields.boolean("strict"), path=fields.path)
     for silent in _SILENT:
         fields.take(silent)
-    for path in fields.rest():
-        request.drop(path)
+    fields.drop_rest(request)
     return tool
 
 
@@ -74,8 +73,7 @@ def _choose(request: Request, choice: Fields, server: dict[str, str]) -> None:
         raise BadRequest(choice.at("type"), f"no such tool choice: {kind!r}")
     name = choice.needed_text("name") if kind == "tool" else None
     single = choice.boolean("disable_parallel_tool_use")
-    for path in choice.rest():
-        request.drop(path)
+    choice.drop_rest(request)
     if name is not None and not any(tool.name == name for tool in request.tools):
         problem = "this tool is run by Anthropic's API only" if name in server else "no tool has this name"
         raise BadRequest(choice.at("name"), f"{problem}: {name!r}")

@@ -5,9 +5,10 @@ A null is an absent field everywhere.
 
 from __future__ import annotations
 
+import binascii
 from typing import Any
 
-from relay.dialects.request import BadRequest
+from relay.dialects.request import BadRequest, Request
 
 _NAMES = {
     dict: "an object",
@@ -80,9 +81,23 @@ class Fields:
         value = self.take(name)
         return None if value is None else Fields(value, self.at(name))
 
+    def drop_rest(self, request: Request) -> None:
+        """Note what nobody has taken as left out."""
+        for path in self.rest():
+            request.drop(path)
+
     def rest(self) -> dict[str, Any]:
         """What nobody has taken, by its path."""
         return {self.at(name): value for name, value in self._left.items()}
+
+
+def checked_base64(data: str, path: str) -> str:
+    """The same data; a value that does not decode is refused."""
+    try:
+        binascii.a2b_base64(data, strict_mode=True)
+    except ValueError:  # binascii.Error, and characters beyond ASCII
+        raise BadRequest(path, "is not base64") from None
+    return data
 
 
 def wrong(path: str, expected: str, value: object) -> BadRequest:

@@ -109,7 +109,7 @@ def _reasoning(fields: Fields, request: Request) -> None:
         request.drop("reasoning.effort")
     old = reasoning.text("generate_summary")
     request.thinking.summary = reasoning.text("summary") or old
-    _drop(reasoning, request)
+    reasoning.drop_rest(request)
 
 
 def _text(fields: Fields, request: Request) -> None:
@@ -122,8 +122,8 @@ def _text(fields: Fields, request: Request) -> None:
     form = text.fields("format")
     if form is not None:
         request.output = _output(form)
-        _drop(form, request)
-    _drop(text, request)
+        form.drop_rest(request)
+    text.drop_rest(request)
 
 
 def _output(form: Fields) -> Output | None:
@@ -177,10 +177,5 @@ def _rest(fields: Fields, request: Request) -> None:
     options = fields.fields("stream_options")
     if options is not None:
         options.take("include_obfuscation")
-        _drop(options, request)
-    _drop(fields, request)
-
-
-def _drop(fields: Fields, request: Request) -> None:
-    for path in fields.rest():
-        request.drop(path)
+        options.drop_rest(request)
+    fields.drop_rest(request)

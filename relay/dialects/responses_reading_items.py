@@ -76,8 +76,7 @@ class Conversation:
             reader(self, position, item)
             for name in _KNOWN:
                 item.take(name)
-            for path in item.rest():
-                self._request.drop(path)
+            item.drop_rest(self._request)
         elif kind in _LEFT_OUT or kind.startswith(_LEFT_OUT_PREFIXES):
             self._request.drop(item.path, kind)
         elif kind.startswith(_REFUSED):

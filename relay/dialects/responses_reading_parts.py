@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
 from typing import Any
 
-from relay.dialects.reading import Fields, wrong
+from relay.dialects.reading import Fields, checked_base64, wrong
 from relay.dialects.request import Audio, BadRequest, File, Image, Refusal, Request, Text
 
 Content = Text | Image | File | Audio | Refusal
@@ -36,8 +35,7 @@ def _part(request: Request, part: Fields, result: bool) -> Content:
     read: Content = reader(part)
     for name in ("annotations", "logprobs"):
         part.take(name)
-    for left in part.rest():
-        request.drop(left)
+    part.drop_rest(request)
     return read
 
 
@@ -74,7 +72,7 @@ def _file(part: Fields) -> File:
     if data[:5].lower() == "data:":
         media_type, content = _data(data, part.at("file_data"), likely)
     else:
-        _check(data, part.at("file_data"))
+        checked_base64(data, part.at("file_data"))
     return File(content, media_type, name, part.path)
 
 
@@ -83,7 +81,7 @@ def _audio(part: Fields) -> Audio:
     if audio is None:
         raise BadRequest(part.at("input_audio"), "is required")
     data, form = audio.needed_text("data"), audio.needed_text("format")
-    _check(data, audio.at("data"))
+    checked_base64(data, audio.at("data"))
     return Audio(data, form, part.path)
 
 
@@ -98,15 +96,8 @@ def _data(uri: str, path: str, default: str) -> tuple[str, str]:
     if head is None or not head[2].lower().endswith(";base64"):
         raise BadRequest(path, "expected a data URI with base64")
     data = uri[head.end() :]
-    _check(data, path)
+    checked_base64(data, path)
     return head[1].lower() or default, data
-
-
-def _check(data: str, path: str) -> None:
-    try:
-        base64.b64decode(data, validate=True)
-    except ValueError:
-        raise BadRequest(path, "is not valid base64") from None
 
 
 _READERS: dict[str, Callable[[Fields], Any]] = {

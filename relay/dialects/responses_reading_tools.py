@@ -49,7 +49,7 @@ def _namespace(request: Request, fields: Fields) -> list[Tool]:
             request.drop(inner.path, kind)
         else:
             tools.append(tool)
-    _drop(fields, request)
+    fields.drop_rest(request)
     return tools
 
 
@@ -75,7 +75,7 @@ def _tool(request: Request, fields: Fields, kind: str, space: str | None) -> Too
             tool.strict = _can_be_strict(tool.parameters)
     for name in _SILENT:
         fields.take(name)
-    _drop(fields, request)
+    fields.drop_rest(request)
     return tool
 
 
@@ -116,7 +116,7 @@ def read_choice(request: Request, given: object) -> ToolChoice | None:
     kind = choice.needed_text("type")
     if kind in ("function", "custom"):
         chosen = _named(_names(request), choice)
-        _drop(choice, request)
+        choice.drop_rest(request)
         return ToolChoice("tool", chosen.flat)
     if kind != "allowed_tools":
         raise BadRequest("tool_choice", f"tools of type {kind!r} are run by a server that is not there")
@@ -126,7 +126,7 @@ def read_choice(request: Request, given: object) -> ToolChoice | None:
         for position, named in enumerate(choice.items("tools") or [])
         if (tool := _allowed(request, names, Fields(named, f"tool_choice.tools[{position}]"))) is not None
     ]
-    _drop(choice, request)
+    choice.drop_rest(request)
     flats = {tool.flat for tool in allowed}
     request.tools = [tool for tool in request.tools if tool.flat in flats]
     return _mode(request, mode, "tool_choice.mode")
@@ -167,8 +167,3 @@ def _named(names: dict[str, list[Tool]], fields: Fields) -> Tool:
     if len(found) != 1:
         raise BadRequest(fields.at("name"), f"there is no tool {wanted!r} in `tools`")
     return found[0]
-
-
-def _drop(fields: Fields, request: Request) -> None:
-    for path in fields.rest():
-        request.drop(path)

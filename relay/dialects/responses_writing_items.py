@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from relay.dialects.arguments import custom_input
 from relay.dialects.naming import Names, digest
 from relay.dialects.request import (
     Audio,
@@ -94,21 +93,12 @@ def _call(part: Call, names: Names, custom: set[str]) -> Json:
     if not part.custom:
         return {"type": "function_call", **named, "arguments": part.arguments}
     custom.add(part.id)
-    return {"type": "custom_tool_call", **named, "input": _input(part.arguments)}
+    return {"type": "custom_tool_call", **named, "input": custom_input(part.arguments)}
 
 
 def _call_id(ident: str) -> str:
     """In as many characters as OpenAI takes."""
     return ident if len(ident) <= _IDENT else f"call_{digest(ident)[: _IDENT // 2]}"
-
-
-def _input(arguments: str) -> str:
-    try:
-        found = orjson.loads(arguments)
-    except ValueError:
-        return arguments
-    text = found.get("input") if isinstance(found, dict) else None
-    return text if isinstance(text, str) else arguments
 
 
 def _result(part: Result, custom: set[str]) -> Json:
