@@ -165,7 +165,11 @@ class Output:
         if text is not None and not isinstance(final.get(text), str):
             done.set(("item", text), json.dumps(final[text]) if final.get(text) else "")
         self._append_to(done, final)
-        empty: Json = {name: [] for name in LISTS.values() if isinstance(said.get(name), list)}
+        empty: Json = {
+            name: []
+            for name in LISTS.values()
+            if isinstance(said.get(name), list) or (kind in DEFAULT_PART and said.get(name))
+        }
         empty |= {} if text is None else {text: ""}
         empty |= {"status": "in_progress"} if "status" in said else {}
         added = made("response.output_item.added", output_index=index, item={**said, **empty})

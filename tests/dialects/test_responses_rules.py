@@ -217,3 +217,12 @@ def test_unknown_events_pass_unless_a_rule_is_switched_on() -> None:
     found = run(given, off=frozenset())
     assert found.checker.repairs == {"responses-unknown-event": 1}
     assert "sparkle.added" not in types(found)
+
+
+def test_an_item_that_is_heard_of_when_it_is_done_is_announced_empty_whatever_it_holds() -> None:
+    """A second relay would empty it otherwise (hypothesis found it)."""
+    item = {"id": "rs_1", "type": "reasoning", "summary": [], "content": "x", "status": "completed"}
+    first = run(numbered(opening(), item_event("done", 0, item)))
+    assert payloads(first, "response.output_item.added")[0]["item"]["content"] == []
+    again = run(first.out)
+    assert (again.touched, again.out) == (0, first.out)
