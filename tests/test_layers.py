@@ -18,18 +18,20 @@ PACKAGE = ROOT / "relay"
 
 LAYERS: dict[str, str] = {
     "ground": "__init__ errors config",
-    "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.http1 wire.endpoints wire.forwarding "
-    "wire.translated",
+    "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.target wire.http1 wire.endpoints "
+    "wire.forwarding wire.translated",
     "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming "
-    "dialects.arguments dialects.grammar dialects.frame dialects.failures dialects.checker dialects.codec "
-    "dialects.profiles dialects.chat_* dialects.chat dialects.messages_* dialects.messages "
-    "dialects.responses_* dialects.responses dialects",
-    "core": "completion crosstalk likeness patching payload mending translating stream checked "
-    "collected opening translation token_count model_list",
+    "dialects.arguments dialects.grammar dialects.frame dialects.failures "
+    "dialects.checker dialects.codec dialects.profiles dialects.chat_* dialects.chat dialects.messages_* "
+    "dialects.messages dialects.responses_* dialects.responses dialects",
+    "core": "completion crosstalk likeness patching payload mending translating "
+    "stream checked collected opening translation token_count model_list",
     # ----- the asyncio line -----
-    "net": "net net.outlet net.deadline net.keepalive net.hangup net.peer net.upstream net.dial net.pool "
-    "net.relay net.tunnel net.upload net.document net.checking net.converting net.translating net.reply "
-    "net.download net.exchange net.server",
+    "net": "net net.outlet net.deadline net.keepalive net.hangup net.peer net.upstream "
+    "net.dial net.pool net.relay net.tunnel net.upload net.document net.checking "
+    "net.converting net.translating net.reply net.download "
+    " "
+    "net.exchange net.server",
     "fake": "fake.*",
     "process": "listen worker supervisor cli.* __main__",
 }

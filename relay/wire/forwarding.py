@@ -20,9 +20,9 @@ from relay.wire.http1 import (
     RequestHead,
     ResponseHead,
     connection_options,
-    has_dot_segments,
 )
 from relay.wire.inflate import CODINGS
+from relay.wire.target import has_dot_segments
 
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus} | {529: b"Overloaded"}
 _HOP_BY_HOP = frozenset(
@@ -63,6 +63,8 @@ def request_headers(head: RequestHead, *, host: bytes, client: str | None, schem
         lower = name.lower()
         if lower in merged:
             merged[lower].append(value)
+        elif lower == b"content-length":
+            headers.append((name, b"%d" % (head.length or 0)))  # 010 is 8 to some
         elif not (lower in dropped or (lower == b"accept-encoding" and own_encoding)):
             kept.add(lower)
             headers.append((name, value))

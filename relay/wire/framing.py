@@ -54,11 +54,13 @@ for _size in range(1, _HEADS_UP_TO - 16):
     _line = b"%x\r\n" % _size
     WHOLE_CHUNK_HEADS[len(_line) + _size + 2] = _line
 
-# Fields that steer framing, routing or trust must not arrive after the body (RFC 9110 §6.5.1).
-_NOT_IN_TRAILERS = frozenset(
-    b"transfer-encoding content-length host content-encoding content-type content-range trailer te "
-    b"connection keep-alive upgrade expect authorization cookie set-cookie location "
-    b"proxy-authenticate proxy-authorization proxy-connection cache-control max-forwards".split()
+# Fields that steer framing, routing or trust must not arrive after the body (RFC 9110 §6.5.1); some servers
+# merge trailers with the head, and some read `_` in a name as `-`.
+_NOT_IN_TRAILERS = re.compile(
+    rb"(?:transfer[-_]encoding|content[-_](?:length|encoding|type|range)|host|trailer|te|connection|keep[-_]alive|"
+    rb"upgrade|expect|authorization|(?:x[-_])?api[-_]key|(?:set[-_])?cookie|location|proxy[-_].*|cache[-_]control|"
+    rb"max[-_]forwards|via|forwarded|x[-_](?:forwarded|real|relay|accel)[-_].*)",
+    re.IGNORECASE,
 )
 
 
@@ -210,7 +212,7 @@ class ChunkedDecoder:
         field = _TRAILER.fullmatch(line)
         if field is None:
             raise FramingError("not a trailer field")
-        if field[1].lower() not in _NOT_IN_TRAILERS:
+        if _NOT_IN_TRAILERS.fullmatch(field[1]) is None:
             self.trailers.append((field[1], field[2].rstrip(b" \t")))
 
 

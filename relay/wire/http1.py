@@ -13,6 +13,7 @@ that reading raises.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,19 +21,22 @@ import h11
 
 from relay.errors import ClientError, HeadTooLarge, RelayError, UpstreamError, VersionNotSupported
 from relay.wire.framing import BodyDecoder, ChunkedDecoder, Data, Header, LengthDecoder, UntilCloseDecoder
+from relay.wire.target import origin_form
 
 # A line is visible bytes, blanks and obs-text (RFC 9110 §5.5), begins with neither SP nor HTAB
 # (obs-fold, RFC 9112 §5.2) and ends with CR LF.
 _HEAD = re.compile(rb"(?:[!-~\x80-\xff][\t -~\x80-\xff]*\r\n)+\r\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_HOST = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
-)
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)([/?][^#]*)?")
 _ANY_ANSWER = [("host", "upstream"), ("connection", "upgrade"), ("upgrade", "any")]
 _INFORMATIONAL = re.compile(rb"HTTP/1\.[01] 1")
-_DOT_SEGMENT = re.compile(rb"/(?:\.|%2[eE]){1,2}(?=[/?;]|$)")
+# What a head can begin with, as far as it has come. TLS, SSH or SMTP would be waited for until the limit.
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_BEGINS = re.compile(rb"\r?\Z|%b(?:\Z| [!-~]*(?:\Z| [!-~]*(?:\Z|\r(?:\Z|\n))))" % _TOKEN)
+_RESPONSE_BEGINS = re.compile(rb"HTTP/1\.|(?:H(?:T(?:T(?:P(?:/1?)?)?)?)?)?\Z")
+_LOOKED_AT = 1024
+# CGI and WSGI read `_` in a name as `-`, and so these as the fields that say where a body ends.
+_LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
 
 
 @dataclass(slots=True)
@@ -96,14 +100,16 @@ class ResponseHead:
 class HeadReader:
     """Gathers the bytes of one head, wherever they were cut, and hands it out checked.
 
-    ``fault`` is the error that a malformed head becomes: ClientError or UpstreamError.
+    ``fault`` is the error that a malformed head becomes: ClientError or UpstreamError. A limit of 0 is
+    none. The heads of one answer, 1xx included, share the limit; each request has the whole of it.
     """
 
-    __slots__ = ("_empty_lines", "_fault", "_fields", "_limit", "_partial")
+    __slots__ = ("_empty_lines", "_fault", "_fields", "_limit", "_partial", "_room")
 
     def __init__(self, limit: int, fields: int, fault: type[RelayError]) -> None:
         self._limit = limit
-        self._fields = fields
+        self._room = limit or sys.maxsize
+        self._fields = fields or sys.maxsize
         self._fault = fault
         self._partial = bytearray()
         # Empty lines before a request line are to be ignored (RFC 9112 §2.2); two are enough.
@@ -122,25 +128,41 @@ class HeadReader:
         seen = max(len(self._partial) - (end - start), 0)
         stop = self._partial.find(b"\r\n\r\n", max(seen - 3, 0)) + 4
         if stop < 4:
-            if _BARE_LF.search(self._partial, max(seen - 1, 0)):
-                raise self._fault("a line of the head ends with LF alone; HTTP/1.1 wants CR LF")
-            if len(self._partial) > self._limit:
-                raise self._too_large(f"the head is above {self._limit} bytes")
+            self._check_unfinished(seen)
             return None, end
         raw = bytes(self._partial[:stop])
         rest = len(self._partial) - stop
         self._partial = bytearray()
-        self._empty_lines = 2 if self._fault is ClientError else 0
         self._check(raw)
+        if self._fault is ClientError:
+            self._empty_lines = 2
+        else:
+            self._room -= len(raw)
         return raw, end - rest
 
+    def _check_unfinished(self, seen: int) -> None:
+        """Refuse what cannot become a head, without waiting for its end; ``seen`` bytes came before."""
+        if _BARE_LF.search(self._partial, max(seen - 1, 0)):
+            raise self._fault("a line of the head ends with LF alone; HTTP/1.1 wants CR LF")
+        if not seen or len(self._partial) <= _LOOKED_AT:
+            self._check_beginning(self._partial)
+        if len(self._partial) > self._room:
+            raise self._too_large(f"the head is above {self._limit} bytes")
+
+    def _check_beginning(self, head: Data) -> None:
+        begins = _REQUEST_BEGINS if self._fault is ClientError else _RESPONSE_BEGINS
+        if begins.match(head) is None:
+            tls = ": TLS is spoken where plain HTTP is expected" if head[:1] in (b"\x15", b"\x16") else ""
+            raise self._fault(f"malformed head: it does not begin as HTTP/1.1 does{tls}")
+
     def _check(self, raw: bytes) -> None:
-        if len(raw) > self._limit:
+        if len(raw) > self._room:
             raise self._too_large(f"the head is above {self._limit} bytes")
         if raw.count(b"\n") - 2 > self._fields:
             raise self._too_large(f"the head has more than {self._fields} fields")
         if _HEAD.fullmatch(raw) is None:
             raise self._fault(f"malformed head: {_what_is_wrong(raw)}")
+        self._check_beginning(raw)
 
     def _too_large(self, message: str) -> RelayError:
         return HeadTooLarge(message) if self._fault is ClientError else self._fault(message)
@@ -234,9 +256,11 @@ def _request_head(event: h11.Request) -> RequestHead:
     fields = {name.lower(): value for name, value in headers}
     length, chunked = _framing(fields, event.http_version, ClientError)
     host = fields.get(b"host", b"")
-    target, authority = _origin_form(event.method, event.target, host)
-    if _HOST.fullmatch(authority) is None:
-        raise ClientError("the Host field is no host[:port]")
+    target, authority = origin_form(event.method, event.target, host)
+    if not _LOOKALIKES.isdisjoint(fields):
+        raise ClientError(
+            "content_length and transfer_encoding are no fields: some servers take them for such"
+        )
     options = connection_options(headers)
     return RequestHead(
         method=event.method,
@@ -283,28 +307,6 @@ def _framing(fields: dict[bytes, bytes], version: bytes, fault: type[RelayError]
     if length is not None and _LENGTH.fullmatch(length) is None:
         raise fault("content-length is no number below 10^18")
     return (None if length is None else int(length)), chunked
-
-
-def _origin_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
-    """The target as origin-form (or ``*``) and the authority it is for (RFC 9112 §3.2)."""
-    if method == b"CONNECT":
-        raise ClientError("CONNECT is not served: relay is no forward proxy")
-    if b"#" in target:
-        raise ClientError("the request target has a fragment")
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
-        return target, host
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None:
-        raise ClientError("the request target is neither a path nor an http URL")
-    if host and absolute[1].lower() != host.lower():
-        raise ClientError("the request target and the Host field name different hosts")
-    path = absolute[2] or b"/"
-    return (path if path.startswith(b"/") else b"/" + path), absolute[1]
-
-
-def has_dot_segments(target: bytes) -> bool:
-    """True where ``.`` or ``..`` could lead out of a base path (RFC 3986 §5.2.4)."""
-    return _DOT_SEGMENT.search(target.split(b"?", 1)[0]) is not None
 
 
 def connection_options(headers: Sequence[Header]) -> set[bytes]:

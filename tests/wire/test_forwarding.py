@@ -65,6 +65,12 @@ def test_fields_that_connection_nominates_are_removed() -> None:
     assert values(headers, b"x-kept") == [b"3"]
 
 
+@pytest.mark.parametrize("value", [b"5", b"005", b"5, 5", b"000000000000000005"])
+def test_a_length_is_said_in_a_way_that_nobody_reads_as_octal(value: bytes) -> None:
+    head = request((b"Content-Length", value), line=b"POST /x HTTP/1.1")
+    assert values(forwarded(head), b"content-length") == [b"5"]
+
+
 def test_connection_cannot_nominate_away_what_relay_has_to_say() -> None:
     nominated = b"content-length, host, via, x-forwarded-for, x-forwarded-proto, x-forwarded-host"
     fields = [(b"Connection", nominated), (b"Content-Length", b"5"), (b"X-Forwarded-For", b"1.1.1.1")]

@@ -125,6 +125,8 @@ def test_a_legal_chunked_body_is_read_to_its_end_and_no_further(wire: bytes, bod
 @pytest.mark.parametrize(
     ("section", "trailers"),
     [
+        (b"grpc-status: 0\r\nServer-Timing: a\r\n", ((b"grpc-status", b"0"), (b"Server-Timing", b"a"))),
+        (b"x_sum: 1\r\n", ((b"x_sum", b"1"),)),
         (b"X-Sum: 1\r\n", ((b"X-Sum", b"1"),)),
         (b"a:1\r\nb:\t 2 \t\r\n", ((b"a", b"1"), (b"b", b"2"))),
         (b"empty:\r\n", ((b"empty", b""),)),
@@ -139,7 +141,10 @@ def test_fields_after_the_last_chunk_are_kept_apart(section: bytes, trailers: tu
 @pytest.mark.parametrize(
     "name",
     b"Transfer-Encoding content-length Host Authorization Cookie Set-Cookie Connection TE Trailer Upgrade "
-    b"Content-Encoding content-type Content-Range Expect Location Cache-Control Max-Forwards".split(),
+    b"Content-Encoding content-type Content-Range Expect Location Cache-Control Max-Forwards "
+    b"Forwarded X-Forwarded-For x-forwarded-host X-Forwarded-Proto x-forwarded-anything X-Real-IP Via "
+    b"X-Api-Key api-key X-Relay-Id x-accel-buffering Content_Length transfer_encoding "
+    b"X_Forwarded_For".split(),
 )
 def test_a_trailer_that_steers_framing_routing_or_trust_is_dropped(name: bytes) -> None:
     answer = chunked(b"0\r\n%b: 1\r\nX-Kept: 2\r\n\r\n" % name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import tracemalloc
 import zlib
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import FramingError
-from relay.wire.inflate import CODINGS, Inflater
+from relay.wire.inflate import CODINGS, FREE, Inflater
 from tests.cuts import SIZES, every_way, split
 
 LIMIT = 64 * 1024
@@ -132,6 +133,43 @@ def test_many_members_in_one_piece_stay_within_the_limit_together() -> None:
 def test_members_that_overrun_the_limit_together_are_refused() -> None:
     with pytest.raises(FramingError, match="more than 1000 bytes"):
         inflate(Inflater(b"gzip", 1000), [gzip.compress(b"x" * 600) * 2])
+
+
+def packed(ratio: int, size: int) -> bytes:
+    """About ``size`` bytes that pack to a ``ratio``-th: zeros and noise by turns."""
+    noise = random.Random(ratio)
+    return b"".join(noise.randbytes(1000) + bytes(1000 * (ratio - 1)) for _ in range(size // (1000 * ratio)))
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(("ratio", "taken"), [(60, True), (300, False)])
+def test_a_stream_unpacks_to_a_hundred_times_its_size_and_no_further(
+    kind: str, ratio: int, taken: bool
+) -> None:
+    plain = packed(ratio, 8 * FREE)
+    pieces = split(compress(kind, plain), [1400])
+    inflater = Inflater(NAMES[kind], 16 * FREE)
+    if taken:
+        assert inflate(inflater, pieces) == plain
+    else:
+        with pytest.raises(FramingError, match="100 times"):
+            inflate(inflater, pieces)
+
+
+def test_what_is_small_may_unpack_to_anything_that_is_small() -> None:
+    assert len(inflate(Inflater(b"gzip", 16 * FREE), [compress("gzip", bytes(FREE))])) == FREE
+
+
+def test_noise_before_a_bomb_is_no_credit_beyond_the_limit_of_one_piece() -> None:
+    inflater = Inflater(b"gzip", 4 * FREE)
+    inflate(inflater, split(compress("gzip", random.Random(1).randbytes(FREE)), [1400]))
+    with pytest.raises(FramingError, match="more than"):
+        inflate(inflater, [compress("gzip", bytes(8 * FREE))])
+
+
+def test_no_limit_of_one_piece_leaves_that_of_the_whole() -> None:
+    with pytest.raises(FramingError, match="100 times"):
+        inflate(Inflater(b"gzip", 0), [compress("gzip", bytes(64 * FREE))])
 
 
 def test_bytes_after_the_end_of_a_deflate_stream_are_not_hoarded() -> None:
