@@ -2,8 +2,9 @@
 
 Every frame passes a ``Mender`` on its way. Nothing leaves before the first frame that is more than
 a sign of life, so that an error in its place can still become a true status, and an empty body a
-502. An end is supplied only where the upstream has announced it; every other end is the dialect's
-own error event (architecture §6, "Ends").
+502. With ``look_ahead`` frames that only announce an answer wait too, until one comes that says more
+or the owner has waited long enough (``release_early``). An end is supplied only where the upstream
+has announced it; every other end is the dialect's own error event (architecture §6, "Ends").
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ from relay.wire import sse
 from relay.wire.framing import BodyDecoder, BodyEncoder, Buffer, Data
 from relay.wire.inflate import Inflater
 
-_EARLY_LIMIT = 64 * 1024
-"""Bytes of comments and pings held before the first real frame; beyond it they leave."""
+_EARLY_LIMIT = 256 * 1024
+"""Bytes held before the first frame that counts; beyond it they leave. `response.created` repeats what codex
+asked, some 30 KiB of instructions and as many of tools, and `response.in_progress` repeats them again."""
 _SEVERAL = 2
 _MANY_DELTAS = 8
 """As many deltas in one read and no other read with any are no stream."""
 _CLOSED = "the upstream closed the connection"
 _DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
 _UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?[ \t\r\n]*")
+_FRAME_ENDS = (b"\r\n\r\n", b"\n\n")
 _HALF_A_LINE_END = b"\r\n\r"
 
 
@@ -60,10 +63,12 @@ class CheckedStream(ResponseStream):
         *,
         frame_limit: int,
         inflater: Inflater | None = None,
+        look_ahead: bool = False,
     ) -> None:
         super().__init__(decoder, encoder, frame_limit=frame_limit, inflater=inflater)
         self._mender = mender
-        self._early: list[Buffer] | None = []
+        mender.announcing = look_ahead
+        self._early: bytearray | None = bytearray()
         self._sniffing = True
         self._document: bytearray | None = None
         self._line_by_line = False
@@ -85,6 +90,22 @@ class CheckedStream(ResponseStream):
     @property
     def end_code(self) -> str | None:
         return self._end_code
+
+    @property
+    def holding(self) -> bool:
+        """An answer was announced, and that is held: it may still fail as if nothing had come."""
+        return self._early is not None and self._mender.announcing and self._mender.checker.started
+
+    def release_early(self) -> list[Buffer]:
+        """What is held, in the client's framing; from now on no announcement is.
+
+        Comments that nothing has followed wait on: without a frame there is no answer yet.
+        """
+        self._mender.announcing = False
+        if self._early is None or not self._mender.checker.started:
+            return []
+        early, self._early = self._early, None
+        return self._encoder.encode([early])
 
     @property
     def note(self) -> bytes:
@@ -124,6 +145,7 @@ class CheckedStream(ResponseStream):
         if self._mender.report:
             self._end_code = error.end
             return None
+        last = [] if isinstance(error, UpstreamMalformed) else self._take_half()
         try:
             if isinstance(error, UpstreamMalformed):
                 raise Truncated
@@ -135,7 +157,17 @@ class CheckedStream(ResponseStream):
             if missing.args:
                 message += f"{self._so_far()}, before {missing}"
             frames = self._mender.fail(Failure(message, error.status))
-        return self._encoder.encode(frames) + self._end()
+        return self.release_early() + self._encoder.encode([*last, *frames]) + self._end()
+
+    def _take_half(self) -> list[Buffer]:
+        """A frame of which only the last LF did not come is whole."""
+        rest, self._carry = self._carry, bytearray()
+        out: list[Buffer] = []
+        if rest.endswith(_HALF_A_LINE_END):
+            with contextlib.suppress(RelayError):
+                view = memoryview(rest)
+                self._pass_on(rest, view, 0, len(rest), view, out)
+        return out
 
     # Frames.
 
@@ -199,9 +231,13 @@ class CheckedStream(ResponseStream):
             self._carry += view[start:cut]
             data, self._carry = self._carry, bytearray()
             view, start, cut = memoryview(data), 0, len(data)
-        if data.endswith(_HALF_A_LINE_END, start, cut):  # the LF will come, and belongs to this frame
-            self._carry += view[start:cut]
-        else:
+        end = cut
+        if data.endswith(_HALF_A_LINE_END, start, cut):  # the LF will come, and belongs to the last frame
+            before = cut - len(_HALF_A_LINE_END)
+            found = [(data.rfind(mark, start, before), len(mark)) for mark in _FRAME_ENDS]
+            cut = max(at + size if at >= 0 else start for at, size in found)
+            self._carry += view[cut:end]
+        if start < cut:
             self._pass_on(data, view, start, cut, view[start:cut], out)
 
     def _pass_on(
@@ -220,21 +256,29 @@ class CheckedStream(ResponseStream):
         try:
             return self._mender.take(data, view, start, cut)
         except Malformed as fault:
+            if self.ended:  # what follows the last word is nothing, whatever it is
+                return None if self._mender.report else [*fault.before]
             raise self._malformed(fault) from fault
 
     def _leave(self, buffers: list[Buffer], out: list[Buffer]) -> None:
         """Let these go, unless nothing that counts has been seen yet."""
-        if self._early is None:
+        early, mender, checker = self._early, self._mender, self._mender.checker
+        if early is None:
             out += buffers
             return
-        checker = self._mender.checker
         said_nothing = not checker.started or not checker.deltas
-        if checker.failure is not None and said_nothing and not self._mender.report:
-            raise self._mender.refusal(checker.failure)
-        self._early += map(bytes, buffers)
-        if checker.started or self._mender.report or sum(map(len, self._early)) > _EARLY_LIMIT:
-            out += self._early
-            self._early = None
+        if checker.failure is not None and said_nothing and not mender.report:
+            raise mender.refusal(checker.failure)
+        waits = not checker.started or (mender.announcing and not checker.done)
+        if waits and not mender.report:
+            for buffer in buffers:
+                early += buffer
+            if len(early) <= _EARLY_LIMIT:
+                return
+            buffers = []
+        out += [early, *buffers] if early else buffers
+        self._early = None
+        mender.announcing = False
 
     def _whole_lines(self, new: int) -> bool:
         """The carry holds frames that are parted by one LF only, so no empty line will come.
@@ -280,7 +324,7 @@ class CheckedStream(ResponseStream):
     def _truncated(self, missing: Truncated) -> None:
         if self._mender.report:
             self._end_code = "UX" if self._mender.checker.failure else UpstreamTruncated.end
-        elif self._early is not None:
+        elif self._early is not None and not self._mender.checker.started:
             raise UpstreamClosed("the upstream answered with an empty event stream") from missing
         else:
             raise UpstreamTruncated(f"{_CLOSED}{self._so_far()}, before {missing}") from missing

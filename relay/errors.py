@@ -8,14 +8,17 @@
             BodyTooLarge        413
             VersionNotSupported 505
             ClientTimeout       408
+            ClientStalled       408, it takes nothing of what waits for it
         UpstreamError           the upstream's: 502
             UpstreamUnreachable 503, nothing was sent: trying again is safe
             UpstreamTimeout     504
             UpstreamClosed      502, reset, or closed before it had answered
                 UpstreamTruncated   closed in the middle of its answer
             UpstreamMalformed   502, a frame that cannot be mended
+            UpstreamStatus      its status, where another attempt follows
             UpstreamRefused     the error that the upstream sent where its answer should begin
         ShuttingDown            503, relay's own: draining
+        Busy                    503, relay's own: every target is full, or descriptors have run out
     FramingError                a peer broke body framing; the side that was reading says whose
 
 Foreign errors (h11, TLS, the operating system) become one of these where they enter.
@@ -54,6 +57,11 @@ class RelayError(Exception):
     body: bytes | None = None
     """The document of the answer, where it is not relay's own."""
 
+    @property
+    def logged(self) -> str:
+        """The same for the log: without words of the client or the upstream, where prompts and keys live."""
+        return str(self)
+
 
 class ClientError(RelayError):
     """The client sent what no server may accept."""
@@ -68,6 +76,7 @@ class BadDocument(ClientError):
     """A completion's request that cannot be served as it stands; the text begins with the JSON path."""
 
     code = "bad_document"
+    logged = "the request cannot be served as it stands"
 
     def __init__(self, message: str, status: int, body: bytes) -> None:
         super().__init__(message)
@@ -102,6 +111,13 @@ class ClientTimeout(ClientError):
 
     status = 408
     code = "client_timeout"
+
+
+class ClientStalled(ClientTimeout):
+    """The client has not taken what was sent to it for too long."""
+
+    code = "client_stalled"
+    end = "CT"
 
 
 class UpstreamError(RelayError):
@@ -150,11 +166,22 @@ class UpstreamMalformed(UpstreamError):
     code = "upstream_invalid_frame"
 
 
+class UpstreamStatus(UpstreamError):
+    """The upstream answered with a status that says to ask elsewhere, or later."""
+
+    code = "upstream_status"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the upstream answered with status {status}")
+        self.status = status
+
+
 class UpstreamRefused(UpstreamError):
     """The upstream's answer began, and ended, with an error; ``body`` says it in the client's dialect."""
 
     code = "upstream_error"
     end = "UX"
+    logged = "the upstream sent an error where its answer should begin"
 
     def __init__(self, message: str, status: int, body: bytes, retry_after: str | None = None) -> None:
         super().__init__(message)
@@ -170,6 +197,19 @@ class ShuttingDown(RelayError):
     code = "shutting_down"
     type = "overloaded_error"
     end = "DR"
+
+
+class Busy(RelayError):
+    """A request for which relay has no room now: every target is full, or a resource has run out."""
+
+    status = 503
+    code = "busy"
+    type = "overloaded_error"
+    end = "UF"
+
+    def __init__(self, message: str, retry_after: str = "1") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 def document(error: RelayError) -> bytes:

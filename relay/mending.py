@@ -12,19 +12,21 @@ was patched at the same length was patched in place.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from relay import patching
 from relay.dialects import failures
+from relay.dialects.announcing import announces
 from relay.dialects.checker import Checker, Malformed
 from relay.dialects.deltas import Failure
 from relay.dialects.frame import Frame
 from relay.errors import UpstreamRefused
+from relay.holding import HoldsThinking
 from relay.likeness import Likeness
 from relay.payload import NO_NUMBER, is_whole, mend_numbers, parse
-from relay.wire import sse
+from relay.wire import edit, sse
 from relay.wire.framing import Buffer, Data
 
 FRAME_RULES = {
@@ -42,20 +44,28 @@ FRAME_RULES = {
 }
 """Repairs that need no dialect, by name."""
 
-_NOT_JSON = "the upstream sent an invalid frame: its data is not JSON"
 _TOO_DEEP = "the upstream sent an invalid frame: its data is nested too deeply"
+
+
+class Listener(Protocol):
+    """Stands before the checker of a stream: sees its frames, and what becomes of them (``continued``)."""
+
+    def check(self, frame: Frame) -> list[Frame] | None: ...
 
 
 class Mender:
     """The frames of one stream, checked and mended."""
 
     __slots__ = (
-        *("_at_start", "_event", "_id_seen", "_likeness", "_prefix", "_repairs"),
-        *("checker", "lively", "report"),
+        *("_at_start", "_event", "_id_seen", "_likeness", "_listener", "_prefix", "_repairs"),
+        *("announcing", "checker", "lively", "report"),
     )
 
-    def __init__(self, checker: Checker, *, report: bool = False) -> None:
+    def __init__(self, checker: Checker, *, report: bool = False, hold_thinking: bool = False) -> None:
         self.checker = checker
+        if hold_thinking and isinstance(checker, HoldsThinking):
+            checker.hold_thinking()
+        self.announcing = False  # where true: all frames so far have only announced an answer
         self.lively = False
         """The last run held more than comments and empty frames."""
         self.report = report
@@ -66,6 +76,15 @@ class Mender:
         """All of the last frame that came before its payload, and its event's name."""
         self._event: str | None = None
         self._likeness = None if checker.keeps_text else Likeness()
+        self._listener: Listener = checker
+
+    def listen(self, listener: Listener) -> None:
+        """Let it see every frame that is read; those that pass unread are its own affair."""
+        self._listener = listener
+
+    def begin_again(self) -> None:
+        """What comes now is another body."""
+        self._at_start = True
 
     def passes(self, data: Data, view: memoryview, start: int, end: int) -> bool:
         """One whole frame, which ends with LF LF, continues the one before it and leaves as it came.
@@ -186,7 +205,7 @@ class Mender:
 
     def refusal(self, failure: Failure) -> UpstreamRefused:
         """The answer to a client that has not been sent anything yet."""
-        document = orjson.dumps(self.checker.error_document(failure))
+        document = edit.dumps(self.checker.error_document(failure))
         return UpstreamRefused(failure.message, failure.status, document, failure.retry_after)
 
     def keep_alive(self) -> bytes:
@@ -199,8 +218,9 @@ class Mender:
 
     def _check(self, frame: Frame) -> list[Frame] | None:
         checker, started = self.checker, self.checker.started
+        self.announcing = self.announcing and announces(checker.name, frame)
         try:
-            return checker.check(frame)
+            return self._listener.check(frame)
         except Malformed:
             checker.started = started  # what cannot be read has started nothing
             raise
@@ -296,7 +316,7 @@ class Mender:
 
     def _take_payload(self, raw: memoryview, fields: sse.Fields, payload: Any) -> list[Buffer] | None:
         if payload is None:
-            raise Malformed(_NOT_JSON)
+            raise Malformed("the upstream sent an invalid frame: its data is not JSON")
         frame = Frame(_text(fields.event), payload, raw)
         if isinstance(payload, list) and len(payload) == 1 and failures.read(payload) is not None:
             frame.payload, frame.raw = payload[0], None  # Gemini puts its errors in a list

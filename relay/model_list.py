@@ -6,13 +6,12 @@ import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from relay.collected import Conversion
 from relay.dialects.codec import Codec
 from relay.payload import parse
 from relay.translating import refusal
 from relay.translation import failure_of
+from relay.wire import edit
 
 _LONG_AGO = "1970-01-01T00:00:00Z"
 """Anthropic's own value for a date that is not known."""
@@ -36,9 +35,9 @@ class ModelList(Conversion):
             is_own = "has_more" in answer if anthropic else answer.get("object") == "list"
             if is_own or not all(isinstance(m, dict) and isinstance(m.get("id"), str) for m in models):
                 return body
-            return orjson.dumps(_list([one(model) for model in models], anthropic=anthropic))
+            return edit.dumps(_list([one(model) for model in models], anthropic=anthropic))
         is_own = answer.get("type" if anthropic else "object") == "model"
-        return body if is_own or not isinstance(answer.get("id"), str) else orjson.dumps(one(answer))
+        return body if is_own or not isinstance(answer.get("id"), str) else edit.dumps(one(answer))
 
 
 def _list(models: list[dict[str, Any]], *, anthropic: bool) -> dict[str, Any]:

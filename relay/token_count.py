@@ -31,12 +31,14 @@ _UNKNOWN = (400, 404, 405, 422, 501)
 class TokenCount(Conversion):
     """One question, as the upstream is asked it, and its answer."""
 
-    def __init__(self, client: Codec, upstream: Codec, body: bytes | bytearray, profile: Profile) -> None:
-        """Raises BadDocument."""
+    def __init__(
+        self, client: Codec, upstream: Codec, body: bytes | bytearray, profile: Profile, *, objects: int = 0
+    ) -> None:
+        """Raises BadDocument; ``objects`` bounds the request as it bounds those of completions."""
         self._client = client
         self.path, asked = b"/v1/messages/count_tokens", None
         with refusing(client):
-            document = document_of(body)
+            document = document_of(body, objects)
             request = client.read({"max_tokens": 1} | document)
             self._estimate = estimate(request)
             if upstream.name == "responses":

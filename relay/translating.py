@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import orjson
-
 from relay import patching
 from relay.dialects.checker import Checker
 from relay.dialects.codec import Codec, Decoder, Encoder
@@ -19,9 +17,10 @@ from relay.dialects.deltas import Block, Delta, Failure, Kind, Piece
 from relay.dialects.frame import Frame
 from relay.dialects.request import unique
 from relay.errors import UpstreamRefused
+from relay.holding import HoldsThinking
 from relay.likeness import Likeness
 from relay.mending import Mender
-from relay.wire import sse
+from relay.wire import edit, sse
 from relay.wire.framing import Buffer, Data
 
 OVERLOADED = {"messages": {503: 529}, "chat": {529: 503}, "responses": {529: 503}}
@@ -33,8 +32,18 @@ class Translator(Mender):
 
     __slots__ = ("_alike", "_client", "_decoder", "_encoder", "_failed", "_head")
 
-    def __init__(self, checker: Checker, decoder: Decoder, encoder: Encoder, client: Codec) -> None:
+    def __init__(
+        self,
+        checker: Checker,
+        decoder: Decoder,
+        encoder: Encoder,
+        client: Codec,
+        *,
+        hold_thinking: bool = False,
+    ) -> None:
         super().__init__(checker)
+        if hold_thinking and isinstance(encoder, HoldsThinking):
+            encoder.hold_thinking()
         self._likeness = None  # no frame leaves as it came
         self._alike = None if checker.keeps_text else Likeness()
         self._decoder = decoder
@@ -76,12 +85,16 @@ class Translator(Mender):
         return b": keepalive\n" if frame is None else patching.encode(frame)
 
     def _take_frame(self, data: Data, view: memoryview, start: int, end: int) -> list[Buffer] | None:
-        said = self.says(data, view, start, end)
-        if said is not None:
+        if self._listener is self.checker and (said := self.says(data, view, start, end)) is not None:
             return [said]
         if self._alike is not None:
             self._alike.forget()
         return super()._take_frame(data, view, start, end)
+
+    def _take_unusual(self, data: Data, view: memoryview, start: int, end: int) -> list[Buffer] | None:
+        if self._alike is not None:
+            self._alike.forget()
+        return super()._take_unusual(data, view, start, end)
 
     def _take_without_data(self, raw: memoryview, fields: sse.Fields) -> list[Buffer] | None:
         return []  # comments and empty events are the upstream's own affair
@@ -141,7 +154,7 @@ class Translator(Mender):
 
 def refusal(client: Codec, failure: Failure) -> UpstreamRefused:
     """An upstream's error as the whole answer to a client of this dialect."""
-    document = orjson.dumps(client.error_document(_neutral(failure)))
+    document = edit.dumps(client.error_document(_neutral(failure)))
     status = OVERLOADED[client.name].get(failure.status, failure.status)
     return UpstreamRefused(failure.message, status, document, failure.retry_after)
 

@@ -524,7 +524,7 @@ def test_a_cut_json_answer_is_a_bad_gateway() -> None:
 def test_early_bytes_beyond_the_limit_leave() -> None:
     stream, sent = checked("chat"), b""
     comment = b": " + b"x" * 1020 + b"\n\n"
-    for _ in range(64):
+    for _ in range(256):
         silent(stream, comment)
         sent += comment
     answer = download(stream, [comment], eof=False)
@@ -793,7 +793,7 @@ def large(size: int) -> bytes:
 
 @pytest.mark.parametrize("step", [1000, 1 << 20])
 def test_a_frame_up_to_the_limit_passes_and_one_above_it_fails_the_stream(step: int) -> None:
-    limit = 64 * 1024
+    limit = 256 * 1024
     fits = START + large(limit) + TEXT
     answer = download(checked("chat", limit=limit), split(fits, [step]), eof=False)
     assert answer.body == fits

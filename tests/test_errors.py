@@ -11,7 +11,9 @@ from relay import errors
 from relay.errors import (
     BadDocument,
     BodyTooLarge,
+    Busy,
     ClientError,
+    ClientStalled,
     ClientTimeout,
     FramingError,
     HeadTooLarge,
@@ -21,6 +23,7 @@ from relay.errors import (
     UpstreamError,
     UpstreamMalformed,
     UpstreamRefused,
+    UpstreamStatus,
     UpstreamTimeout,
     UpstreamTruncated,
     UpstreamUnreachable,
@@ -35,6 +38,7 @@ TABLE: list[tuple[type[RelayError], type[RelayError], int, str]] = [
     (BodyTooLarge, ClientError, 413, "CD"),
     (VersionNotSupported, ClientError, 505, "CD"),
     (ClientTimeout, ClientError, 408, "CD"),
+    (ClientStalled, ClientTimeout, 408, "CT"),
     (UpstreamError, RelayError, 502, "UP"),
     (UpstreamUnreachable, UpstreamError, 503, "UF"),
     (UpstreamTimeout, UpstreamError, 504, "UT"),
@@ -42,6 +46,7 @@ TABLE: list[tuple[type[RelayError], type[RelayError], int, str]] = [
     (UpstreamTruncated, UpstreamClosed, 502, "UE"),
     (UpstreamMalformed, UpstreamError, 502, "UP"),
     (ShuttingDown, RelayError, 503, "DR"),
+    (Busy, RelayError, 503, "UF"),
 ]
 
 
@@ -59,7 +64,7 @@ def error_classes() -> set[type[Exception]]:
 
 
 def test_every_error_is_in_this_table_and_in_the_docstring() -> None:
-    bare = {UsageError, FramingError, RelayError, UpstreamRefused, BadDocument}
+    bare = {UsageError, FramingError, RelayError, UpstreamRefused, UpstreamStatus, BadDocument}
     assert error_classes() == bare | {row[0] for row in TABLE}
     assert all(one.__name__ in (errors.__doc__ or "") for one in error_classes())
 

@@ -21,11 +21,11 @@ LAYERS: dict[str, str] = {
     "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.target wire.http1 wire.endpoints "
     "wire.forwarding wire.translated",
     "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming "
-    "dialects.arguments dialects.grammar dialects.frame dialects.failures "
+    "dialects.arguments dialects.grammar dialects.frame dialects.announcing dialects.failures "
     "dialects.checker dialects.codec dialects.profiles dialects.chat_* dialects.chat dialects.messages_* "
     "dialects.messages dialects.responses_* dialects.responses dialects",
-    "core": "completion crosstalk likeness patching payload mending translating "
-    "stream checked collected opening translation token_count model_list",
+    "core": "completion crosstalk likeness patching payload holding mending translating "
+    "stream checked continuing splicing continued collected opening translation token_count model_list",
     # ----- the asyncio line -----
     "net": "net net.outlet net.deadline net.keepalive net.hangup net.peer net.upstream "
     "net.dial net.pool net.relay net.tunnel net.upload net.document net.checking "

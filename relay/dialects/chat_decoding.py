@@ -151,11 +151,14 @@ class ChatDecoder(Decoder):
 
     def _tool(self, index: int, ident: str | None, function: dict[str, Any], deltas: list[Delta]) -> None:
         if index not in self._calls:
-            if not function.get("name"):  # of the old function_call: the checker holds back the others
+            name = function.get("name")
+            if not name or not isinstance(
+                name, str
+            ):  # of the old function_call: the checker mends the others
                 raise Malformed("a function call without a name")
             tool = self._tools[index] = _Tool(self._begin(deltas))
             self._calls.add(index)
-            deltas.append(Block(tool.key, Form.TOOL, ident, function["name"]))
+            deltas.append(Block(tool.key, Form.TOOL, ident, name))
         arguments, open_tool = function.get("arguments"), self._tools.get(index)
         # What comes after a call was closed as complete can only be blanks.
         if arguments and isinstance(arguments, str) and open_tool is not None:

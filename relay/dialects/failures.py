@@ -15,6 +15,8 @@ import orjson
 
 from relay.dialects.deltas import Failure
 
+_IMAGE_CODE = re.compile(r"(?:invalid_)?(?:base64_)?image(?:_[a-z_]+)?")
+"""The Responses API has a dozen of them, from `invalid_image_url` to `image_content_policy_violation`."""
 _NUMBER = re.compile(r"[0-9]+")
 _HTTP_ERROR = re.compile(r"[45][0-9]{2}")
 _STATUS = {
@@ -29,6 +31,10 @@ _STATUS = {
     "not_found_error": 404,
     "model_not_found": 404,
     "NotFoundError": 404,
+    "content_filter": 400,
+    "failed_to_download_image": 400,
+    "empty_image_file": 400,
+    "unsupported_image_media_type": 400,
     "conflict_error": 409,
     "request_too_large": 413,
     "rate_limit_error": 429,
@@ -43,6 +49,7 @@ _STATUS = {
     "server_is_overloaded": 503,
     "slow_down": 503,
     "timeout_error": 504,
+    "vector_store_timeout": 504,
     "overloaded_error": 529,
 }
 """The status that a type or a code stands for, whichever dialect it is from."""
@@ -210,4 +217,6 @@ def _status(number: object, code: str | None, type_: str | None) -> int:
             return int(text)
         if text in _STATUS:
             return _STATUS[text]
+        if isinstance(text, str) and _IMAGE_CODE.fullmatch(text):
+            return 400
     return 502

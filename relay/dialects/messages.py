@@ -23,6 +23,7 @@ from relay.dialects.messages_envelope import (
     FAILED_REASONS,
     FOREIGN_REASONS,
     Counts,
+    as_text,
     complete,
     error_frame,
     error_of,
@@ -56,6 +57,9 @@ class Messages(Checker):
         self._start_supplied = False
         self._reason: str | None = None
         """The stop reason, once the upstream has given one."""
+
+    def hold_thinking(self) -> None:
+        self._output.hold_thinking()
 
     def continues(self, event: str | None, payload: dict[str, Any]) -> str | None:
         # The next delta of the open block: 0.2 µs; `check` takes 1.5 to 3 µs.
@@ -150,7 +154,7 @@ class Messages(Checker):
         self.started = True
         self._merge(message.get("usage"))
         complete(frame, self.context, self.mends)
-        self._id = _text(message.get("id"))
+        self._id = as_text(message.get("id"))
         reason, content = message.get("stop_reason"), message.get("content")
         if isinstance(content, list) and content:
             if isinstance(reason, str) and reason:
@@ -164,7 +168,7 @@ class Messages(Checker):
 
     def _start_again(self, frame: Frame, message: dict[str, Any]) -> None:
         """One body, one message: the second of another one cannot be joined to it (vercel/ai 18331)."""
-        new = _text(message.get("id"))
+        new = as_text(message.get("id"))
         if self._blocks.begun and not self._start_supplied and new not in (None, self._id):
             raise Malformed("a second message began inside the first")
         if self._start_supplied:
@@ -254,7 +258,7 @@ class Messages(Checker):
 
     def _ping(self, frame: Frame, payload: dict[str, Any]) -> None:
         self.grammar.admit(Kind.PING)
-        self._output.send(frame)
+        self._output.ping(frame)
 
     def _make_way(self, kind: Kind) -> None:
         """Supply whatever must come before."""
@@ -291,7 +295,7 @@ class Messages(Checker):
         self.failure = failure
         self.grammar.admit(Kind.FAIL)
         self.done = True
-        self._output.send(mended_error(frame, failure, self.mends))
+        self._output.fail(mended_error(frame, failure, self.mends))
         self._blocks.forget()
 
     def end(self, *, cut: bool = False) -> list[Frame]:
@@ -330,10 +334,6 @@ class Messages(Checker):
     @classmethod
     def stream_of(cls, document: dict[str, Any], context: Context) -> list[Frame]:
         return stream_of(document, context)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 _Handler = Callable[[Messages, Frame, dict[str, Any]], None]

@@ -284,7 +284,7 @@ class Blocks:
     def _undo(self, block: Block) -> None:
         """As if it had never begun."""
         self._admit_close(block)
-        self._output.forget()
+        self._output.undo()
         self.next, self._moved = block.client, True
 
     def _end(self, block: Block, stop: Frame | None = None) -> None:
@@ -293,7 +293,7 @@ class Blocks:
             self._output.send(stop_frame(block.client))
             return
         self._renumber(stop, block)
-        if block.type in ("text", "thinking"):
+        if block.type in self._output.stops:
             self._output.hold_stop(stop, block)
         else:
             self._output.send(stop)

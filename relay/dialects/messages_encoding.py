@@ -55,6 +55,9 @@ class MessagesEncoder(Encoder):
         self._begun = False
         """Its start has been written."""
         self._index = 0
+        self._tight = False
+        self._ends: list[Frame] = []
+        """The end of thinking that shall leave with the next frame."""
         self._cites: list[Cite] = []
         """Sources of the open block, before its text."""
         self._usage: Usage | None = None
@@ -83,6 +86,10 @@ class MessagesEncoder(Encoder):
     def more(self, text: bytes) -> bytes | None:
         lead = self._lead
         return None if lead is None else lead + text + b'"}}'
+
+    def hold_thinking(self) -> None:
+        """See ``holding.HoldsThinking``."""
+        self._tight = True
 
     def keep_alive(self) -> Frame | None:
         return Frame("ping", {"type": "ping"}) if self._started and not self._done else None
@@ -118,7 +125,7 @@ class MessagesEncoder(Encoder):
                 self._finish = delta
             case End():
                 self._done = True
-                return [self._finished(), Frame("message_stop", {"type": "message_stop"})]
+                return [*self._held(), self._finished(), Frame("message_stop", {"type": "message_stop"})]
             case Failure():
                 self._done = True
                 return [error_frame(delta)]
@@ -131,31 +138,32 @@ class MessagesEncoder(Encoder):
         self._block, self._begun, self._cites = block, False, []
         if block.form is Form.TOOL:
             self.calls += 1
-            return [self._start(tool_use(block, self._index, self.context, self.request))]
+            return self._start(tool_use(block, self._index, self.context, self.request))
         if block.sealed is not None:
-            return [self._start({"type": "redacted_thinking", "data": block.sealed})]
+            return self._start({"type": "redacted_thinking", "data": block.sealed})
         return []
 
-    def _start(self, content: dict[str, Any]) -> Frame:
+    def _start(self, content: dict[str, Any]) -> list[Frame]:
         self._begun = True
         self._kind, self._field = _PIECES[self._block.form]
         self._prefix = (
             f'{{"type":"content_block_delta","index":{self._index},'
             f'"delta":{{"type":"{self._kind}","{self._field}":"'
         ).encode()
-        return Frame(
-            "content_block_start",
-            {"type": "content_block_start", "index": self._index, "content_block": content},
-        )
+        payload = {"type": "content_block_start", "index": self._index, "content_block": content}
+        return [*self._held(), Frame("content_block_start", payload)]
+
+    def _held(self) -> list[Frame]:
+        ends, self._ends = self._ends, []
+        return ends
 
     def _first(self) -> list[Frame]:
         """The start of a block that has waited for its first text, and what has waited with it."""
         if self._block.form is Form.REASONING:
-            return [self._start({"type": "thinking", "thinking": "", "signature": ""})]
+            return self._start({"type": "thinking", "thinking": "", "signature": ""})
         self._refused = self._refused or self._block.form is Form.REFUSAL
-        start = self._start({"type": "text", "text": ""})
         return [
-            start,
+            *self._start({"type": "text", "text": ""}),
             *(self._delta({"type": "citations_delta", "citation": citation(cite)}) for cite in self._cites),
         ]
 
@@ -182,7 +190,11 @@ class MessagesEncoder(Encoder):
             frames.append(self._delta({"type": "signature_delta", "signature": close.signature}))
         if not self._begun:
             return []
-        frames.append(stop_frame(self._index))
+        stop = stop_frame(self._index)
+        if self._tight and self._block.form is Form.REASONING:
+            self._ends = [stop]
+        else:
+            frames.append(stop)
         self._index += 1
         self._begun = False
         return frames

@@ -112,6 +112,11 @@ def _lacks(message: dict[str, Any], key: str) -> bool:
     return not isinstance(value, str) or (key == "id" and not value)
 
 
+def as_text(value: object) -> str | None:
+    """The value where it is a text."""
+    return value if isinstance(value, str) else None
+
+
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -20,6 +20,33 @@ _NAMES = {
 }
 
 
+_NO_OPENING = bytes(set(range(256)) - set(b"{["))
+_NO_QUOTE = bytes(set(range(256)) - set(b'"{['))
+
+
+class TooLarge(BadRequest):
+    """More than relay reads of one request; the same status tells every client."""
+
+    status = 413
+
+
+def objects_in(body: bytes | bytearray, most: int) -> int:
+    """How many objects and lists a JSON text has at the most; above ``most`` only where there are more.
+
+    A text may be full of braces, so strings count for nothing; but only a body that has so many braces
+    in all is looked through for its strings, without a step in Python for each: 0.3 s for 32 MiB of
+    whatever is worst, 20 ms for one of prose. What is no JSON gives some number.
+    """
+    count = len(body.translate(None, _NO_OPENING))
+    if count <= most:
+        return count
+    quoted = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_QUOTE)
+    # Without pairs of quotes each brace is inside or outside a string as before, and after each of the
+    # quotes that are left stands a brace: half of those are outside, so not many need to be looked at.
+    outside = quoted.replace(b'""', b"").split(b'"', 2 * most + 4)[::2]
+    return sum(map(len, outside))
+
+
 class Fields:
     """One JSON object of the client's; every field is taken out once, what is left is unknown."""
 

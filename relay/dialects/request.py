@@ -323,6 +323,9 @@ class Profile:
     """vLLM's `/tokenize` counts a conversation."""
     continues_prefill: bool = False
     """vLLM's `continue_final_message` and `add_generation_prompt`."""
+    continues: Literal["", "rendered", "appended"] = ""
+    """Goes on with an answer that was cut, by the same two fields: as a message that its template renders and
+    may change, thoughts included, which it shows on request; or with the text appended as it is."""
     default_max_tokens: int = 16384
     """For Messages upstreams, which demand a limit."""
     thinking_budgets: bool = False

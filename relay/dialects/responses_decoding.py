@@ -11,12 +11,14 @@ Hosted tools run on the server, and their events are nobody's business here.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import orjson
 
 from relay.dialects.arguments import Arguments
+from relay.dialects.checker import Malformed
 from relay.dialects.codec import Decoder
 from relay.dialects.deltas import Block, Close, Delta, End, Finish, Form, Open, Piece, Ping, Reason
 from relay.dialects.frame import Frame
@@ -100,7 +102,7 @@ class ResponsesDecoder(Decoder):
     def _created(self, payload: Json) -> Iterator[Delta]:
         response = payload["response"]
         created = response.get("created_at")
-        is_time = isinstance(created, int | float) and not isinstance(created, bool)
+        is_time = type(created) in (int, float) and math.isfinite(created)
         yield Open(_text(response.get("id")), int(created) if is_time else None, response)
 
     def _alive(self, payload: Json) -> Iterator[Delta]:
@@ -152,6 +154,8 @@ class ResponsesDecoder(Decoder):
 
     def _begin(self, index: object, said: Json) -> Iterator[Delta]:
         """A call."""
+        if not said.get("name"):
+            raise Malformed("a function call without a name")
         yield from self._texts.close()
         call = self._calls[index] = _Call(type_of(said), self._texts.new_key())
         name, space, call_id = (_text(said.get(key)) for key in ("name", "namespace", "call_id"))

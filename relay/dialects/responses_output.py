@@ -149,8 +149,6 @@ class Output:
         """An item of which the client hears only now that it is done."""
         if says_nothing(said):
             return stray(frame, self._mends)  # LiteLLM closes a message that it never opened (37852)
-        if type_of(said) in CALLS and not _named(said):
-            raise Malformed("a call without a name")
         if not self._mends("responses-item-missing"):
             return [frame]
         return self.whole(said, frame)
@@ -158,6 +156,8 @@ class Output:
     def whole(self, said: Json, done: Frame | None = None) -> list[Frame]:
         """All events of an item that was never streamed; ``done`` is the last, if the upstream sent it."""
         index, kind = len(self.items.all), type_of(said)
+        if kind in CALLS and not _named(said):
+            raise Malformed("a call without a name")
         if done is None:
             done = made("response.output_item.done", output_index=index, item={**said})
         final = payload_of(done)["item"]
