@@ -149,10 +149,10 @@ def _idle(rows: list[Row]) -> list[Verdict]:
 def _start(rows: list[Row]) -> list[Verdict]:
     if not rows:
         return []
-    mib = median(row["rss"] for row in rows) / MIB
+    mib = median(row["pss"] for row in rows) / MIB  # RSS counts what supervisor and worker share twice
     answered, said = (median(row[name] for row in rows) for name in ("response_s", "ready_line_s"))
     return [
-        at_most(f"RSS at start ≤ {START_MIB:g} MiB", mib, START_MIB, f"{mib:.1f} MiB"),
+        at_most(f"PSS at start ≤ {START_MIB:g} MiB", mib, START_MIB, f"{mib:.1f} MiB"),
         at_most(f"first response ≤ {START_SECONDS} s", answered, START_SECONDS, f"{answered:.3f} s"),
         at_most(f"`ready` line ≤ {START_SECONDS} s", said, START_SECONDS, f"{said:.3f} s"),
     ]

@@ -17,6 +17,7 @@ from relay.errors import UsageError
 _NAME = r"[A-Za-z0-9._-]+"
 _V6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +81,46 @@ class Upstream:
     """Those it speaks; empty: every path is forwarded as it is."""
     profile: str = "generic"
     """What kind of server it is, by the name of its ``request.Profile``."""
+    name: str = ""
+    """What headers and the log call it; the URL where nothing is given."""
+    order: int = 1
+    """Those of the lowest order are asked first, the others when these cannot."""
+    weight: int = 1
+    """Its share among those of the same order."""
+    concurrency: int = 0
+    """Requests in flight at once, until their last byte; 0: no limit."""
+    health: str = ""
+    """A path that is asked at intervals to see whether it is well; empty: never."""
 
     @classmethod
     def parse(cls, text: str) -> Upstream:
-        """Read ``http://host[:port][/base]``, ``https://…`` or ``unix:/path.sock``."""
+        """Read ``http://host[:port][/base]``, ``https://…`` or ``unix:/path.sock``.
+
+        No error shows a user name, a password or a query: they may be secrets.
+        """
         if text.startswith("unix:"):
             return cls(Origin(host="localhost", port=0, path=_socket_path(text)))
+        shown = repr(re.sub(r"^(\w+:/*)?.*@", r"\1…@", text).partition("?")[0])
         try:
             url = urlsplit(text)
             port = url.port
             host = (url.hostname or "").encode("idna").decode() if url.hostname else ""
         except ValueError as error:
-            raise UsageError(f"upstream {text!r}: {error}") from error
+            reason = "a user name has no place here" if "@" in text else error
+            raise UsageError(f"upstream {shown}: {reason}") from error
         if url.scheme not in ("http", "https") or not re.fullmatch(f"{_NAME}|{_V6}", host) or port == 0:
             raise UsageError(
-                f"upstream {text!r}: expected http://host[:port][/base], https://… or unix:/path.sock"
+                f"upstream {shown}: expected http://host[:port][/base], https://… or unix:/path.sock"
             )
         if url.query or url.fragment or url.username is not None:
-            raise UsageError(f"upstream {text!r}: a query, a fragment or a user name has no place here")
+            raise UsageError(f"upstream {shown}: a query, a fragment or a user name has no place here")
         if not re.fullmatch(r"[!-~]*", url.path):
-            raise UsageError(f"upstream {text!r}: the path must be percent-encoded")
+            raise UsageError(f"upstream {shown}: the path must be percent-encoded")
         tls = url.scheme == "https"
         return cls(Origin(host=host, port=port or (443 if tls else 80), tls=tls), url.path.rstrip("/"))
 
     def __str__(self) -> str:
-        return f"{self.origin}{self.base_path}"
+        return self.name or f"{self.origin}{self.base_path}"
 
 
 class Repair(enum.Enum):
@@ -120,12 +136,102 @@ class Repair(enum.Enum):
     OFF = "off"
 
 
+class Repeat(enum.Enum):
+    """Which failed requests may be sent again before anything of an answer has left.
+
+    OFF          none, but for those whose pooled connection had died before it took them
+    SAFE         those that were not taken (no connection, a refusal by 429, 503 or 529), and idempotent ones
+    COMPLETIONS  completions too, however they failed: one may then be generated twice
+    """
+
+    OFF = "off"
+    SAFE = "safe"
+    COMPLETIONS = "completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, how long and how fast a failed request is tried again.
+
+    attempts       in all, the first included
+    budget         seconds after the first attempt began in which another may begin
+    pause          seconds: the longest wait before the second try at the same target; doubles each time
+    longest_pause  where that doubling ends; one that asks to be left alone for longer is not waited for
+    hedge          seconds without an answer after which a second target is asked beside the first; 0: never
+    """
+
+    repeat: Repeat = Repeat.SAFE
+    attempts: int = 3
+    budget: float = 30.0
+    pause: float = 0.1
+    longest_pause: float = 5.0
+    hedge: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Requests that wait while every target is full: how many, and how many seconds."""
+
+    length: int = 1000
+    wait: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """When a target is left alone, in counts and seconds.
+
+    failures   in a row that pause it
+    pause      the first pause; doubles with each that follows, after which one request tries it again
+    longest    where that doubling ends
+    interval   between two questions for its health path, each of which may take ``timeout``
+    rise, fall answers in a row that make it well, or unwell
+    """
+
+    failures: int = 5
+    pause: float = 1.0
+    longest: float = 60.0
+    interval: float = 5.0
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """After SIGTERM: seconds that the listeners stay open, then seconds that live streams may run on."""
+
+    delay: float = 0.0
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of the listening side, PEM; with ``client_ca`` clients must show a certificate it has signed."""
+
+    cert: str
+    key: str
+    client_ca: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds, one for each phase that can hang.
+    """Seconds, one for each phase that can hang; 0 switches off what may be (``options.OFF``).
 
-    ``silence`` is when a waiting client gets a sign of life, ``rest`` how long a plain connection that has
-    carried an event stream is not used again.
+    client_head  from the first byte of a request's head to its last
+    client_body  silence inside a request body
+    keep_alive   an idle connection of a client
+    client_stall the client takes nothing of what waits for it
+    linger       reading and dropping after an answer that came before the whole request
+    connect      to an upstream, TLS included
+    head         from the last byte of the request to the upstream's head
+    first_frame  from there to the first frame that holds more than a comment
+    look_ahead   how long frames that only announce an answer are held, lest it fail at once
+    idle         silence of the upstream inside a response; rests while the client holds it back
+    exchange     from the request's head to the answer's last byte
+    silence      a waiting client gets a sign of life
+    terminal     from the terminal frame to the end of the body
+    pool_idle    an upstream connection in the pool
+    rest         a plain connection that has carried an event stream is not used again
     """
 
     client_head: float = 10.0
@@ -135,7 +241,10 @@ class Timeouts:
     linger: float = 5.0
     connect: float = 5.0
     head: float = 300.0
+    first_frame: float = 300.0
+    look_ahead: float = 0.1
     idle: float = 300.0
+    exchange: float = 0.0
     silence: float = 15.0
     terminal: float = 5.0
     pool_idle: float = 4.0
@@ -144,14 +253,28 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes and counts beyond which a peer is refused."""
+    """Bytes and counts beyond which a peer is refused; 0 switches off what may be (``options.OFF``).
+
+    head, fields      of a request or a response
+    frame             of an event stream; a document that is translated or becomes a stream
+    document          the request body of a completion
+    translated        the same where it is translated
+    objects           JSON objects and lists in one that is translated
+    body              any other request body
+    replay            bytes of a request body kept so that it can be sent again
+    connections       of clients, in one worker; 0: what the process's descriptors allow
+    idle_connections  to one origin
+    """
 
     head: int = 64 * 1024
     fields: int = 100
     frame: int = 16 * 1024 * 1024
-    replay: int = 256 * 1024
     document: int = 64 * 1024 * 1024
     translated: int = 32 * 1024 * 1024
+    objects: int = 50_000
+    body: int = 0
+    replay: int = 256 * 1024
+    connections: int = 0
     idle_connections: int = 512
 
 
@@ -159,22 +282,41 @@ class Limits:
 class Settings:
     """All that one relay was told."""
 
-    upstream: Upstream
+    upstreams: tuple[Upstream, ...]
     listen: tuple[ListenAddress, ...] = (ListenAddress("127.0.0.1", 8787),)
+    admin: tuple[ListenAddress, ...] = ()
+    socket_mode: int | None = None
+    """Permission bits of UNIX sockets; None: what the umask leaves."""
+    tls: Tls | None = None
     workers: int = 1
-    drain: float = 30.0
+    drain: Drain = field(default_factory=Drain)
     repair: Repair = Repair.ON
     ask_usage: bool = False
+    hold_thinking: bool = False
+    """Hold the end of a thinking block until the next frame, so that a failure between stays retryable."""
+    continuation: bool = False
+    """Continue a stream that was cut after text on another target."""
+    retry: Retry = field(default_factory=Retry)
+    queue: Queue = field(default_factory=Queue)
+    health: Health = field(default_factory=Health)
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
 
 
 def seconds(text: str) -> float:
     """Read a duration with its unit: ``250ms``, ``5s``, ``2m``, ``1h``."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)", text)
     if match is None:
         raise UsageError(f"duration {text!r}: expected a number with its unit, such as 30s, 250ms or 2m")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def size(text: str) -> int:
+    """Read a number of bytes with its unit: ``512B``, ``16KiB``, ``64MiB``, and ``1GB``, which is decimal."""
+    match = re.fullmatch(r"([0-9]{1,9})([KMG]i?B|B)", text)
+    if match is None:
+        raise UsageError(f"size {text!r}: expected a whole number with its unit, such as 16KiB or 64MiB")
+    return int(match[1]) * _BYTES[match[2]]
 
 
 def _socket_path(text: str) -> str:

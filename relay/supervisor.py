@@ -1,154 +1,309 @@
-"""Several workers: start them, replace the dead, stop them together.
+"""The workers: start them, replace the dead, exchange them for those of a new configuration, stop them.
 
-The supervisor binds one ``SO_REUSEPORT`` socket per worker and address and keeps it, so that what
-queued for a worker that died is served by the one that takes its place. It runs no loop and no
-handlers: it waits for one signal at a time (sigwait) and acts on it. Workers are process groups of
-their own, so that Ctrl-C reaches them once, through the supervisor; and each holds the reading
-end of a pipe, the lifeline, which ends when the supervisor does, however it dies.
+There is always a supervisor, also of one worker: a worker that dies then takes only its own streams with
+it. It has no loop and no handlers, and waits for one signal at a time (sigwait); also that a worker has
+written its number into the one pipe, to say that it serves, comes as a signal (SIGIO). It imports what
+workers need before it forks them, so that they share those pages.
+
+A reload (HUP) makes a new ``Generation`` first; what cannot be read changes nothing. Then each place gets
+a second worker, and when that one serves, the first is told to retire: it accepts no more and ends with
+its last stream. One that dies before it serves leaves the old one at work, and is tried again.
+
+Workers are process groups of their own, so that Ctrl-C reaches them once, through here; and each holds
+the reading end of a pipe, the lifeline, which ends when the supervisor does, however it dies.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.errors import UsageError
+from relay.systemd import Notifier
+from relay.worker import RETIRE
 
 log = logging.getLogger("relay")
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 10.0
 STEADY = 10.0
 """Seconds that a worker must have lived for its death to count as the first again."""
+_SHORTEST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
 
-Work = Callable[[Sequence[socket.socket], Callable[[], None], int], int]
-"""What a worker does: its sockets, what to call when it serves, its lifeline; returns the exit code."""
-
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGIO}
 
 
-class _Slot:
-    """One worker's place: its sockets, and how it has fared."""
+class Generation(Protocol):
+    """The workers that one reading of the settings asks for."""
 
-    def __init__(self, sockets: Sequence[socket.socket]) -> None:
-        self.sockets = sockets
-        self.pid = 0
-        self.started = 0.0
-        self.pause = FIRST_PAUSE
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a worker may take to end after it was told to stop."""
+
+    def work(self, place: int, ready: Callable[[], None], lifeline: int) -> int:
+        """What the worker of this place does, in its own process; returns its exit code.
+
+        It calls ``ready`` when it serves and drains when the descriptor ``lifeline`` ends.
+        """
+
+    def serves(self) -> None:
+        """Called once, when every place has a worker of this generation that serves."""
+
+    def stops(self) -> None:
+        """Called once, before its workers are told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process."""
+
+    pid: int
+    started: float
+    generation: Generation
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+class Place:
+    """Where one worker serves, and another may be about to take over."""
+
+    def __init__(self) -> None:
+        self.serving: Worker | None = None
+        self.starting: Worker | None = None
+        self.deaths = 0
         self.due = 0.0
 
+    def serves(self, generation: Generation) -> bool:
+        return self.serving is not None and self.serving.generation is generation
 
-def supervise(
-    sockets_of_workers: Sequence[Sequence[socket.socket]],
-    work: Work,
-    ready: Callable[[], None],
-) -> int:
-    """Keep one process per set of sockets; ``work`` runs in each. Returns the exit code.
+    def wants(self, generation: Generation) -> bool:
+        """A worker is to be started."""
+        return self.starting is None and not self.serves(generation)
 
-    ``ready`` is called once, when every worker has said for the first time that it serves.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    slots = [_Slot(sockets) for sockets in sockets_of_workers]
-    reading, writing = os.pipe()
-    lifeline = os.pipe()
-    for slot in slots:
-        _start(slot, slots, work, writing, lifeline)
-    os.close(writing)
-    _await_ready(reading, len(slots))
-    ready()
-    stopping = 0
-    while any(slot.pid for slot in slots) or not stopping:
-        due = min((slot.due for slot in slots if not slot.pid), default=None)
-        received = _wait(None if due is None or stopping else max(0.0, due - time.monotonic()))
-        if received in (signal.SIGTERM, signal.SIGINT):
-            stopping += 1
-            _close_all(slots)  # or the system would go on queueing clients here
-            _signal_all(slots, signal.SIGTERM)
-        _bury(slots, replace=not stopping)
-        if not stopping:
-            for slot in slots:
-                if not slot.pid and time.monotonic() >= slot.due:
-                    _start(slot, slots, work, None, lifeline)
-    return 130 if stopping > 1 else 0
+    def has_lost(self, worker: Worker, now: float) -> None:
+        """Another may start at once after the first death, then later and later."""
+        self.deaths = self.deaths + 1 if now - worker.started < STEADY else 1
+        self.due = now + restart_pause(self.deaths)
+        if worker is self.serving:
+            self.serving = None
+        else:
+            self.starting = None
 
 
-def _start(
-    slot: _Slot,
-    slots: Sequence[_Slot],
-    work: Work,
-    ready_pipe: int | None,
-    lifeline: tuple[int, int],
-) -> None:
-    slot.started = time.monotonic()
-    slot.pid = os.fork()
-    if slot.pid:
-        return
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        os.close(lifeline[1])
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        for other in slots:
-            if other is not slot:
-                for sock in other.sockets:
-                    if sock not in slot.sockets:
-                        sock.close()
-        code = work(slot.sockets, lambda: _say_ready(ready_pipe), lifeline[0])
-    except Exception:
-        log.exception("a worker failed")
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+def restart_pause(deaths: int) -> float:
+    """Seconds to wait after so many deaths in a row: none, then doubling up to the longest."""
+    return 0.0 if deaths < 2 else min(_SHORTEST_PAUSE * 2.0 ** min(deaths - 2, 16), _LONGEST_PAUSE)
 
 
-def _say_ready(pipe: int | None) -> None:
-    if pipe is not None:
-        os.write(pipe, b".")
-        os.close(pipe)
+class Supervisor:
+    """Runs the workers of one generation, and of those that follow it."""
 
+    def __init__(
+        self, generation: Generation, reload: Callable[[], Generation], notifier: Notifier | None = None
+    ) -> None:
+        self._generation = generation
+        self._reload = reload
+        self._notifier = notifier or Notifier()
+        self._places: list[Place] = []
+        self._retired: dict[int, Worker] = {}
+        self._served: Generation | None = None
+        self._stops = 0
+        self._code = 0
+        self._kill_at: float | None = None
+        self._sign_of_life_at = 0.0
 
-def _await_ready(pipe: int, count: int) -> None:
-    """Until every worker has written its byte, or has died without."""
-    with os.fdopen(pipe, "rb") as ready:
-        ready.read(count)
+    def run(self) -> int:
+        """Until told to stop; returns the exit code."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, RETIRE})
+        self._pipe = os.pipe()
+        fcntl.fcntl(self._pipe[0], fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(self._pipe[0], fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+        self._lifeline = os.pipe()
+        self._adjust_places()
+        while not self._stops or any(self._all()):
+            if not self._stops:
+                self._start_what_is_due()
+            self._act_on(self._wait())
+            self._bury()
+            self._hear()
+            self._check_times()
+        return self._code
 
+    # Signals.
 
-def _wait(seconds: float | None) -> int | None:
-    if seconds is None:
-        return signal.sigwait(_SIGNALS)
-    info = signal.sigtimedwait(_SIGNALS, seconds)
-    return None if info is None else info.si_signo
+    def _wait(self) -> int | None:
+        """The next signal, or None when something else is due."""
+        times = [] if self._stops else [place.due for place in self._wanting()]
+        if self._kill_at is not None:
+            times.append(self._kill_at)
+        if self._notifier.watchdog:
+            times.append(self._sign_of_life_at)
+        if not times:
+            return signal.sigwait(_SIGNALS)
+        info = signal.sigtimedwait(_SIGNALS, max(0.0, min(times) - time.monotonic()))
+        return None if info is None else info.si_signo
 
+    def _act_on(self, number: int | None) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stop(number)
+        elif number == signal.SIGHUP and not self._stops:
+            self._renew()
 
-def _close_all(slots: Sequence[_Slot]) -> None:
-    for slot in slots:
-        for sock in slot.sockets:
-            sock.close()
+    def _stop(self, number: int) -> None:
+        self._stops += 1
+        if self._stops > 1:
+            number = signal.SIGKILL
+            self._code = self._code or 130
+        else:
+            self._notifier.stopping("draining")
+            self._generation.stops()
+            self._kill_at = time.monotonic() + max(
+                (worker.generation.patience for worker in self._all()), default=0.0
+            )
+        for worker in self._all():
+            worker.signal(number)
 
+    def _renew(self) -> None:
+        """Let a new generation take over, if there can be one."""
+        self._notifier.reloading()
+        try:
+            generation = self._reload()
+        except Exception as error:
+            unforeseen = not isinstance(error, UsageError)
+            log.error("not reloaded, the settings stay as they were: %s", error, exc_info=unforeseen)
+            self._notifier.ready(self._status())
+            return
+        self._generation = generation
+        for place in self._places:
+            if place.starting is not None:  # it may have served for a moment
+                self._retire(place.starting)
+            place.starting = None
+            place.deaths, place.due = 0, 0.0
+        self._adjust_places()
 
-def _signal_all(slots: Sequence[_Slot], number: int) -> None:
-    for slot in slots:
-        if slot.pid:
-            os.kill(slot.pid, number)
-
-
-def _bury(slots: Sequence[_Slot], *, replace: bool) -> None:
-    """Note who has died, and when a replacement may start: at once the first time, then later and later."""
-    for slot in slots:
-        if not slot.pid:
-            continue
-        pid, status = os.waitpid(slot.pid, os.WNOHANG)
-        if not pid:
-            continue
-        slot.pid = 0
+    def _check_times(self) -> None:
         now = time.monotonic()
-        if now - slot.started >= STEADY:
-            slot.pause = FIRST_PAUSE
-        slot.due = now + slot.pause
-        slot.pause = min(slot.pause * 2, LONGEST_PAUSE)
-        if replace:
-            how = os.waitstatus_to_exitcode(status)
-            log.warning("worker %d ended (%d); starting another", pid, how)
+        if self._notifier.watchdog and now >= self._sign_of_life_at:
+            self._notifier.alive()
+            self._sign_of_life_at = now + self._notifier.watchdog
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            for worker in self._all():
+                log.error("worker %d does not end; killed", worker.pid)
+                worker.signal(signal.SIGKILL)
+
+    def _status(self) -> str:
+        count = self._generation.workers
+        return f"serving with {count} worker{'s' if count > 1 else ''}"
+
+    # Workers.
+
+    def _all(self) -> Iterator[Worker]:
+        for place in self._places:
+            yield from (worker for worker in (place.serving, place.starting) if worker is not None)
+        yield from self._retired.values()
+
+    def _wanting(self) -> list[Place]:
+        places = self._places[: self._generation.workers]
+        return [place for place in places if place.wants(self._generation)]
+
+    def _adjust_places(self) -> None:
+        """A place for each worker. Surplus ones stay until the others are taken over."""
+        missing = self._generation.workers - len(self._places)
+        self._places += [Place() for _ in range(missing)]
+
+    def _start_what_is_due(self) -> None:
+        now = time.monotonic()
+        for number, place in enumerate(self._places[: self._generation.workers]):
+            if place.wants(self._generation) and now >= place.due:
+                place.starting = self._start(number)
+
+    def _start(self, place: int) -> Worker:
+        pid = os.fork()
+        if not pid:
+            self._be_worker(place)
+        return Worker(pid, time.monotonic(), self._generation)
+
+    def _be_worker(self, place: int) -> None:
+        """What the child does instead of returning. It takes signals when it can act on them."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            os.close(self._lifeline[1])
+            os.close(self._pipe[0])
+            code = self._generation.work(place, self._say_ready, self._lifeline[0])
+        except Exception:
+            log.exception("a worker failed")
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _say_ready(self) -> None:
+        os.write(self._pipe[1], b"%d\n" % os.getpid())
+        os.close(self._pipe[1])
+
+    def _hear(self) -> None:
+        """Which workers have come to serve? Their predecessors retire."""
+        try:
+            said = os.read(self._pipe[0], 65536)
+        except BlockingIOError:
+            return
+        serving = {int(pid) for pid in said.split()}
+        for place in self._places:
+            if place.starting is not None and place.starting.pid in serving:
+                if place.serving is not None:
+                    self._retire(place.serving)
+                place.serving, place.starting = place.starting, None
+        places = self._places[: self._generation.workers]
+        served = self._served is self._generation
+        if not (self._stops or served) and all(place.serves(self._generation) for place in places):
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Every place has its worker of this generation."""
+        self._served = self._generation
+        for place in self._places[self._generation.workers :]:
+            if place.serving is not None:
+                self._retire(place.serving)
+        del self._places[self._generation.workers :]
+        self._generation.serves()
+        self._notifier.ready(self._status())
+
+    def _retire(self, worker: Worker) -> None:
+        self._retired[worker.pid] = worker
+        worker.signal(RETIRE)
+
+    def _bury(self) -> None:
+        """Note who has died; after a stop, or of those who have retired, that is as it should be."""
+        for worker in list(self._all()):
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if not pid:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            if self._retired.pop(pid, None) is not None:
+                log.info("worker %d ended (%d); it had retired", pid, code)
+                continue
+            for place in self._places:
+                if worker in (place.serving, place.starting):
+                    place.has_lost(worker, time.monotonic())
+            if not self._stops:
+                self._complain(pid, code)
+
+    def _complain(self, pid: int, code: int) -> None:
+        """One that fails before relay has ever served will fail again: then there is no relay."""
+        if self._served is None and code > 0:
+            log.error("worker %d ended (%d) before relay had ever served", pid, code)
+            self._code = code
+            self._stop(signal.SIGTERM)
+        else:
+            log.warning("worker %d ended (%d); starting another", pid, code)

@@ -8,7 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.config import Limits, ListenAddress, Origin, Settings, Timeouts, Upstream, seconds
+from relay.config import (
+    Drain,
+    Health,
+    Limits,
+    ListenAddress,
+    Origin,
+    Queue,
+    Retry,
+    Settings,
+    Timeouts,
+    Tls,
+    Upstream,
+    seconds,
+    size,
+)
 from relay.errors import UsageError
 
 LONGEST = "/" + "s" * 106
@@ -196,6 +210,8 @@ def test_a_duration_is_a_number_with_its_unit(text: str, value: float) -> None:
         "nans",
         "5s5s",
         "5d",
+        "1234567890s",
+        "1.0000000001s",
     ],
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
@@ -206,6 +222,75 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_duration_in_arabic_digits_is_refused() -> None:
     with pytest.raises(UsageError):
         seconds("\u0665s")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0B", 0),
+        ("512B", 512),
+        ("16KiB", 16 * 1024),
+        ("64MiB", 64 * 1024 * 1024),
+        ("2GiB", 2 * 1024**3),
+        ("16KB", 16_000),
+        ("64MB", 64_000_000),
+        ("1GB", 1_000_000_000),
+    ],
+)
+def test_a_size_is_a_whole_number_with_its_unit(text: str, value: int) -> None:
+    assert size(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "0",
+            "65536",
+            "KiB",
+            "16 KiB",
+            " 16KiB",
+            "16KiB ",
+            "16K",
+            "16k",
+            "16kb",
+            "16kib",
+            "16Ki",
+            "16iB",
+        ),
+        *("-1KiB", "+1KiB", "1.5MiB", "1,5MiB", "1e3B", "1TiB", "16KiB16KiB", "1234567890B", "\u0661KiB"),
+    ],
+)
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="a whole number with its unit"):
+        size(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://user:SECRET@h",
+        "http://SECRET@h",
+        "http://user:SEC@RET@h",
+        "http://user:SEC/RET@h",
+        "http://user:SEC?RET@h",
+        "http://user:SEC#RET@h",
+        "http://user:SECRET@[::1",
+        "http://user:SECRET@h:port",
+        "http://user:SECRET@h\u2100",
+        "http:/user:SECRET@h",
+        "user:SECRET@h",
+        "ftp://user:SECRET@h",
+        "http://h/?key=SECRET",
+        "http://h:port/?key=SECRET",
+        "https://h?key=SECRET#fragment",
+    ],
+)
+def test_an_upstream_that_is_refused_shows_no_secret(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Upstream.parse(text)
+    assert not any(part in str(caught.value) for part in ("SEC", "RET"))
 
 
 TEXT = st.text(alphabet="ah:/[]@?#.%0158- é", max_size=15)
@@ -222,7 +307,9 @@ def test_any_text_is_read_and_written_back_or_a_usage_error(text: str) -> None:
         assert kind.parse(str(parsed)) == parsed
 
 
-@pytest.mark.parametrize("kind", [Settings, Timeouts, Limits, ListenAddress, Origin, Upstream])
+@pytest.mark.parametrize(
+    "kind", [Settings, Timeouts, Limits, ListenAddress, Origin, Upstream, Retry, Queue, Health, Drain, Tls]
+)
 def test_settings_cannot_be_changed_while_relay_runs(kind: type) -> None:
     assert dataclasses.fields(kind)
     assert kind.__dataclass_params__.frozen

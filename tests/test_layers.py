@@ -17,23 +17,23 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relay"
 
 LAYERS: dict[str, str] = {
-    "ground": "__init__ errors config",
+    "ground": "__init__ errors config options",
     "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.target wire.http1 wire.endpoints "
     "wire.forwarding wire.translated",
     "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming "
     "dialects.arguments dialects.grammar dialects.frame dialects.announcing dialects.failures "
     "dialects.checker dialects.codec dialects.profiles dialects.chat_* dialects.chat dialects.messages_* "
     "dialects.messages dialects.responses_* dialects.responses dialects",
-    "core": "completion crosstalk likeness patching payload holding mending translating "
+    "core": "health routing retry completion crosstalk likeness patching payload holding mending translating "
     "stream checked continuing splicing continued collected opening translation token_count model_list",
     # ----- the asyncio line -----
-    "net": "net net.outlet net.deadline net.keepalive net.hangup net.peer net.upstream "
-    "net.dial net.pool net.relay net.tunnel net.upload net.document net.checking "
-    "net.converting net.translating net.reply net.download "
-    " "
-    "net.exchange net.server",
+    "net": "net net.outlet net.deadline net.keepalive net.hangup net.descriptors net.peer net.upstream "
+    "net.dial net.pool net.probing net.waiting net.relay net.tunnel net.upload net.document net.checking "
+    "net.converting net.translating net.reply net.slot net.target_request net.download net.attempt "
+    "net.hedging net.continuation "
+    "net.exchange net.server net.accepting net.admin",
     "fake": "fake.*",
-    "process": "listen worker supervisor cli.* __main__",
+    "process": "systemd tls listen worker generation supervisor cli.* __main__",
 }
 BELOW_THE_LINE = ("ground", "wire", "dialects", "core")
 IMPURE = {"asyncio", "uvloop", "socket", "ssl", "time", "random", "threading", "logging"}

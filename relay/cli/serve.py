@@ -3,139 +3,67 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import logging
-import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from relay import __version__, dialects
-from relay.config import ListenAddress, Repair, Settings, Timeouts, Upstream, seconds
-from relay.errors import UsageError
-from relay.listen import bind_each, bound_url, unlinked_at_end
+from relay.cli.serve_options import add_arguments, settings_of
 
+if TYPE_CHECKING:
+    from relay.generation import Generation
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--upstream",
-        required=True,
-        metavar="URL",
-        help="http://host[:port][/base], https://… or unix:/path.sock",
-    )
-    parser.add_argument(
-        "--upstream-dialect",
-        action="append",
-        choices=sorted(dialects.BY_NAME),
-        default=[],
-        metavar="DIALECT",
-        help="chat, messages or responses: what the upstream speaks, other paths are translated to the first "
-        "named; may repeat (default: forward each path as it is)",
-    )
-    parser.add_argument(
-        "--upstream-profile",
-        choices=list(dialects.PROFILES),
-        default="generic",
-        metavar="KIND",
-        help=f"what the upstream can take: {', '.join(dialects.PROFILES)} (default generic)",
-    )
-    parser.add_argument(
-        "--listen",
-        action="append",
-        metavar="ADDR",
-        help="host:port, [::1]:port or unix:/path.sock; may repeat (default 127.0.0.1:8787)",
-    )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
-    parser.add_argument(
-        "--drain",
-        default="30s",
-        metavar="TIME",
-        help="how long live streams may run on after SIGTERM (default 30s)",
-    )
-    parser.add_argument(
-        "--repair",
-        choices=[repair.value for repair in Repair],
-        default=Repair.ON.value,
-        help="mend malformed streams, only report them, or forward them untouched (default on)",
-    )
-    parser.add_argument(
-        "--keep-alive",
-        default="15s",
-        metavar="TIME",
-        help="silence after which a waiting client gets a sign of life; none: never (default 15s)",
-    )
-    parser.add_argument(
-        "--ask-usage",
-        action="store_true",
-        help="ask chat upstreams for token counts, and keep them from clients that did not ask",
-    )
+__all__ = ["add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
-    settings = _settings(args)
+    settings = settings_of(args)
     logging.basicConfig(
         stream=sys.stderr,
         format="relay: %(message)s",
         level=logging.INFO if args.verbose else logging.WARNING,
     )
-    from relay import supervisor, worker
+    # All that workers need is imported here, before they are forked, and not for flags that are wrong.
+    from relay.generation import Generation, Listeners
+    from relay.supervisor import Supervisor
+    from relay.systemd import Notifier, activated
 
-    tls = worker.tls_context(settings)
-    _resolve(settings)
-    sockets = [bind_each(address, settings.workers) for address in settings.listen]
-    with unlinked_at_end(settings.listen):
-        per_worker = [[of_address[index] for of_address in sockets] for index in range(settings.workers)]
-        ready = _announcement(settings, per_worker[0], started)
+    with contextlib.closing(Listeners(activated())) as listeners:
+        first = Generation(settings, listeners, lambda generation: _announce(generation, started))
+        gc.collect()
+        gc.freeze()  # a collection in one process would make its own copy of pages that all of them share
 
-        def work(own: Sequence[socket.socket], ready: Callable[[], None], lifeline: int) -> int:
-            return worker.run(settings, own, ready, tls, lifeline)
+        def reload() -> Generation:
+            return Generation(settings_of(args), listeners, _reloaded)
 
-        if settings.workers == 1:
-            return worker.run(settings, per_worker[0], ready, tls)
-        return supervisor.supervise(per_worker, work, ready)
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    if not 1 <= args.workers <= 256:
-        raise UsageError(f"--workers {args.workers}: expected 1 to 256")
-    return Settings(
-        upstream=replace(
-            Upstream.parse(args.upstream),
-            dialects=tuple(dict.fromkeys(args.upstream_dialect)),
-            profile=args.upstream_profile,
-        ),
-        listen=tuple(ListenAddress.parse(text) for text in args.listen or ["127.0.0.1:8787"]),
-        workers=args.workers,
-        drain=seconds(args.drain),
-        repair=Repair(args.repair),
-        ask_usage=args.ask_usage,
-        timeouts=Timeouts(silence=0 if args.keep_alive == "none" else seconds(args.keep_alive)),
-    )
+        return Supervisor(first, reload, Notifier.of()).run()
 
 
-def _resolve(settings: Settings) -> None:
-    """Fail now rather than at the first request when the upstream's name means nothing."""
-    origin = settings.upstream.origin
-    if origin.path is None:
-        try:
-            socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise UsageError(
-                f"the upstream host {origin.host!r} cannot be resolved: {error.strerror}"
-            ) from error
-
-
-def _announcement(settings: Settings, sockets: Sequence[socket.socket], started: float) -> Callable[[], None]:
-    def announce() -> None:
-        for address, sock in zip(settings.listen, sockets, strict=True):
-            print(f"relay {__version__} listening on {bound_url(address, sock)}", file=sys.stderr)
-        workers = f", {settings.workers} workers" if settings.workers > 1 else ""
-        print(f"forwarding to {settings.upstream}{workers}", file=sys.stderr)
-        if spoken := settings.upstream.dialects:
+def _announce(generation: Generation, started: float) -> None:
+    """What a person wants to know when it serves."""
+    settings = generation.settings
+    for listener in generation.clients:
+        url = listener.url.replace("http:", "https:", 1) if settings.tls else listener.url
+        _say(f"relay {__version__} listening on {url}")
+    for listener in generation.admin:
+        _say(f"health on {listener.url}")
+    for upstream in settings.upstreams:
+        _say(f"forwarding to {upstream}")
+        if spoken := upstream.dialects:
             others = ", ".join(sorted(set(dialects.BY_NAME) - set(spoken)))
-            print(f"it speaks {', '.join(spoken)}; translated: {others or 'nothing'}", file=sys.stderr)
-        took = time.monotonic() - started
-        print(f"ready in {took:.2f} s", file=sys.stderr, flush=True)
+            _say(f"it speaks {', '.join(spoken)}; translated: {others or 'nothing'}")
+    workers = f", {settings.workers} workers" if settings.workers > 1 else ""
+    _say(f"ready in {time.monotonic() - started:.2f} s{workers}")
 
-    return announce
+
+def _reloaded(generation: Generation) -> None:
+    workers = generation.settings.workers
+    _say(f"reloaded; {workers} new worker{'s' if workers > 1 else ''}, old ones end with their last stream")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -6,21 +6,21 @@ Exists for requests whose answer may be a stream of deltas, unless repair is off
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 from relay import dialects
 from relay.completion import Completion, ask_usage
-from relay.config import Repair
+from relay.config import Repair, Upstream
+from relay.continuing import Transcript
 from relay.crosstalk import ToolIds
 from relay.dialects.checker import Checker
 from relay.mending import Mender
-from relay.net.document import Document
-from relay.net.relay import Client, Relay
+from relay.net.relay import Relay
 from relay.opening import Machine, open_response
-from relay.wire.endpoints import completion_dialect
 from relay.wire.forwarding import ResponseForm
-from relay.wire.framing import Header
-from relay.wire.http1 import Inbound, RequestHead, ResponseHead
+from relay.wire.framing import Buffer, Header
+from relay.wire.http1 import RequestHead, ResponseHead
 
 
 class Answered(NamedTuple):
@@ -48,52 +48,66 @@ class Watch:
             checker.close()
 
 
+def transcript_of(relay: Relay, upstream: Upstream, body: Buffer) -> Transcript | None:
+    """What the answer to this chat request has said, where another upstream may be asked to go on."""
+    profile = dialects.PROFILES[upstream.profile]
+    if relay.settings.repair is not Repair.ON or not relay.settings.continuation or not profile.continues:
+        return None
+    return Transcript(bytes(body), profile)
+
+
 class Checking:
     """One completion, from its document to the end of its stream."""
 
-    __slots__ = ("_completion", "_id", "_relay", "_usage_added", "_watch", "document")
+    __slots__ = ("_completion", "_id", "_relay", "_transcript", "_upstream", "_usage_added", "_watch")
 
     headers: tuple[Header, ...] = ()
 
-    def __init__(self, relay: Relay, head: RequestHead, dialect: str, exchange_id: str) -> None:
+    def __init__(self, relay: Relay, upstream: Upstream, exchange_id: str, dialect: str) -> None:
         self._relay = relay
+        self._upstream = upstream
+        self._transcript: Transcript | None = None
         self._id = exchange_id
         self._completion = Completion(dialect)
         self._usage_added = False
         self._watch: Watch | None = None
-        self.document = Document(head, relay.settings.limits.document, relay.loop)
 
-    @classmethod
-    def of(cls, relay: Relay, head: RequestHead, exchange_id: str) -> Checking | None:
-        """None for a request whose answer is not looked at."""
-        dialect = None if relay.settings.repair is Repair.OFF else completion_dialect(head)
-        return None if dialect is None else cls(relay, head, dialect, exchange_id)
-
-    async def read(self, head: RequestHead, client: Client, inbound: Inbound) -> RequestHead:
-        """Wait for the document, see what it asks for, and return the head to send it under."""
-        document = self.document
-        await document.read(head, client, inbound)
-        completion = self._completion = Completion.read(self._completion.dialect, document.body)
+    def ask(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
+        """See what the document asks for; the request to send."""
+        completion = self._completion = Completion.read(self._completion.dialect, body)
         if self._relay.settings.ask_usage and completion.stream and not completion.usage_asked:
             self._usage_added = True
-            document.body = ask_usage(document.body)
-        return head.with_document(len(document.body))
+            body = ask_usage(body)
+        if completion.dialect == "chat" and completion.stream:
+            self._transcript = transcript_of(self._relay, self._upstream, body)
+        return head.with_document(len(body)), body
 
     def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
         """The answer passes as a stream where one was asked for, whatever its type says."""
         settings = self._relay.settings
         asked = self._completion.stream and settings.repair is Repair.ON
         form = ResponseForm.decide(request, head, stream_asked=asked)
-        mender = self._mender() if form.framed else None
-        machine = open_response(form, head.body_decoder(), settings.limits.frame, mender)
-        return Answered(head, form, machine)
+        mends = settings.repair is Repair.ON and request.method != b"HEAD"
+        never_empty = mends and head.status == 200 and not form.framed
+        machine = open_response(
+            form,
+            head.body_decoder(),
+            settings.limits.frame,
+            self._mender() if form.framed else None,
+            look_ahead=settings.timeouts.look_ahead > 0,
+            never_empty=never_empty,
+            transcript=self._transcript,
+        )
+        return Answered(head, replace(form, held=form.held or never_empty), machine)
 
     def _mender(self) -> Mender:
         """The checker of the answer's frames."""
         context = self._completion.context(self._id, int(time.time()), usage_added=self._usage_added)
         checker = dialects.BY_NAME[self._completion.dialect](context)
         self._watch = Watch(self._relay, checker)
-        return Mender(checker, report=self._relay.settings.repair is Repair.REPORT)
+        settings = self._relay.settings
+        report = settings.repair is Repair.REPORT
+        return Mender(checker, report=report, hold_thinking=settings.hold_thinking)
 
     def close(self) -> None:
         """The stream is over."""

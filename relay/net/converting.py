@@ -7,22 +7,20 @@ models are listed in the client's shape, probes are answered.
 
 from __future__ import annotations
 
-import orjson
-
 from relay import dialects
 from relay.collected import Conversion
+from relay.config import Upstream
 from relay.dialects.deltas import Failure
-from relay.errors import BadDocument
+from relay.errors import BadDocument, BodyTooLarge
 from relay.model_list import ModelList
 from relay.net.checking import Answered
-from relay.net.document import Document
-from relay.net.relay import Client, Relay
+from relay.net.relay import Relay
 from relay.opening import open_converted, open_response
 from relay.token_count import TokenCount
-from relay.wire import endpoints, translated
+from relay.wire import edit, endpoints, translated
 from relay.wire.forwarding import ResponseForm
-from relay.wire.framing import Header
-from relay.wire.http1 import Inbound, RequestHead, ResponseHead
+from relay.wire.framing import Buffer, Header
+from relay.wire.http1 import RequestHead, ResponseHead
 
 JSON = b"application/json"
 
@@ -30,22 +28,24 @@ JSON = b"application/json"
 class Converting:
     """One such request, from its document to the end of its answer."""
 
-    def __init__(self, relay: Relay, head: RequestHead, exchange_id: str, client: str, upstream: str) -> None:
+    def __init__(self, relay: Relay, upstream: Upstream, exchange_id: str, client: str) -> None:
         self._relay = relay
         self._id = exchange_id
+        self._target = upstream
         self._client = dialects.CODECS[client]
-        self._upstream = dialects.CODECS[upstream]
-        self._base = relay.settings.upstream.base_path
-        self._profile = dialects.PROFILES[relay.settings.upstream.profile]
-        self.document = Document(head, relay.settings.limits.translated, relay.loop)
+        self._upstream = dialects.CODECS[upstream.dialects[0]]
+        self._base = upstream.base_path
+        self._profile = dialects.PROFILES[upstream.profile]
         self.headers: tuple[Header, ...] = ()
 
-    async def read(self, head: RequestHead, client: Client, inbound: Inbound) -> RequestHead:
-        """Wait for the document, write the upstream's, and return the head to send it under."""
-        await self.document.read(head, client, inbound)
+    def ask(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
+        """The request to send, with the upstream's document in place of the client's."""
+        limit = self._relay.settings.limits.translated
+        if len(body) > limit:
+            raise BodyTooLarge(f"a request body that is translated may have {limit} bytes")
         if head.has_body and translated.is_compressed(head):
             raise self._refused("a compressed request body cannot be translated: send it plain", 415)
-        return self._prepare(head)
+        return self._write(head, body)
 
     def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
         """The answer as it came."""
@@ -57,8 +57,8 @@ class Converting:
     def close(self) -> None:
         """The exchange is over."""
 
-    def _prepare(self, head: RequestHead) -> RequestHead:
-        return head.with_document(len(self.document.body)) if head.has_body else head
+    def _write(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
+        return head.with_document(len(body)) if head.has_body else head, body
 
     def _whole(
         self, request: RequestHead, head: ResponseHead, conversion: Conversion, status: int | None = None
@@ -69,14 +69,13 @@ class Converting:
         machine = open_converted(form, head.body_decoder(), conversion, status=head.status, limit=limit)
         return Answered(translated.response_head(head, self._client.name, JSON, status=status), form, machine)
 
-    def _send(self, head: RequestHead, target: bytes, body: bytes, *, stream: bool = False) -> RequestHead:
+    def _head(self, head: RequestHead, target: bytes, body: bytes, *, stream: bool = False) -> RequestHead:
         """The head for this document in place of the client's."""
-        self.document.body = bytearray(body)
         return translated.request_head(head, self._upstream.name, target, len(body), stream=stream)
 
     def _refused(self, message: str, status: int) -> BadDocument:
         failure = Failure(message, status, "invalid_request_error")
-        return BadDocument(message, status, orjson.dumps(self._client.error_document(failure)))
+        return BadDocument(message, status, edit.dumps(self._client.error_document(failure)))
 
 
 class Counting(Converting):
@@ -84,10 +83,10 @@ class Counting(Converting):
 
     _count: TokenCount
 
-    def _prepare(self, head: RequestHead) -> RequestHead:
-        count = TokenCount(self._client, self._upstream, self.document.body, self._profile)
-        self._count = count
-        return self._send(head, endpoints.count_target(head, count.path, self._base), count.body)
+    def _write(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
+        objects = self._relay.settings.limits.objects
+        count = self._count = TokenCount(self._client, self._upstream, body, self._profile, objects=objects)
+        return self._head(head, endpoints.count_target(head, count.path, self._base), count.body), count.body
 
     def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
         return self._whole(request, head, self._count, self._count.status(head.status))
@@ -96,8 +95,8 @@ class Counting(Converting):
 class Listing(Converting):
     """The models, in the shape of the client's SDK."""
 
-    def _prepare(self, head: RequestHead) -> RequestHead:
-        return translated.bodiless(head, self._upstream.name)
+    def _write(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
+        return translated.bodiless(head, self._upstream.name), b""
 
     def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
         return self._whole(request, head, ModelList(self._client))
@@ -116,5 +115,5 @@ class Probing(Converting):
 class Absent(Converting):
     """What the Responses API keeps, over an upstream that keeps nothing."""
 
-    def _prepare(self, head: RequestHead) -> RequestHead:
+    def _write(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
         raise self._refused("relay keeps no responses, and its upstream does not speak that dialect", 404)

@@ -27,7 +27,10 @@ class Deadline:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> None:
-        """Fire after this many seconds from now, whatever was set before."""
+        """Fire after this many seconds from now, whatever was set before; 0: never."""
+        if not seconds:
+            self._at = None
+            return
         self._seconds = seconds
         self._at = self._loop.time() + seconds
         if self._handle is not None and self._handle.when() > self._at:

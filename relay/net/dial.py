@@ -2,7 +2,8 @@
 
 Happy Eyeballs (RFC 8305): addresses alternate between the families, a next one starts when the
 one before has failed or has kept us waiting for 250 ms, the first to connect wins, and the
-others are cancelled. Foreign errors become UpstreamUnreachable or UpstreamTimeout here.
+others are cancelled. Foreign errors become UpstreamUnreachable or UpstreamTimeout here, but for one that
+is no upstream's: when no descriptor is left, relay itself is Busy.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from relay.config import Origin
-from relay.errors import UpstreamTimeout, UpstreamUnreachable
+from relay.errors import Busy, UpstreamTimeout, UpstreamUnreachable
+from relay.net.descriptors import none_left, ran_out, shortage
 from relay.net.upstream import UpstreamConnection
 
 ATTEMPT_DELAY = 0.25
@@ -39,6 +41,8 @@ async def dial(
     except TimeoutError as error:
         raise UpstreamTimeout(f"{origin} did not accept a connection within {timeout:g} s") from error
     except socket.gaierror as error:
+        if none_left():
+            raise _busy(loop) from error
         raise UpstreamUnreachable(
             f"the upstream host {origin.host!r} cannot be resolved: {error.strerror}"
         ) from error
@@ -49,7 +53,14 @@ async def dial(
     except (ssl.SSLError, ConnectionAbortedError) as error:
         raise UpstreamUnreachable(f"no TLS session with {origin}: {error.strerror or error}") from error
     except OSError as error:
+        if ran_out(error):
+            raise _busy(loop) from error
         raise UpstreamUnreachable(f"cannot connect to {origin}: {error.strerror or error}") from error
+
+
+def _busy(loop: asyncio.AbstractEventLoop) -> Busy:
+    shortage.begin(loop.time())
+    return Busy("relay has no descriptor left for a connection to the upstream; try again later")
 
 
 async def _addresses(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[str]:
@@ -83,7 +94,7 @@ async def _connect(
 
 
 async def _first(attempts: Sequence[Coroutine[Any, Any, UpstreamConnection]]) -> UpstreamConnection:
-    """The first attempt that succeeds; when none does, the error of the first."""
+    """The first attempt that succeeds; when none does, the error of the first, or that we ran out."""
     waiting = list(attempts)
     running: set[asyncio.Task[UpstreamConnection]] = set()
     errors: list[BaseException] = []
@@ -102,7 +113,7 @@ async def _first(attempts: Sequence[Coroutine[Any, Any, UpstreamConnection]]) ->
             if connected:
                 return connected[0].result()
             errors += [error for attempt in done if (error := attempt.exception()) is not None]
-        raise errors[0]
+        raise next(filter(ran_out, errors), errors[0])
     finally:
         for attempt in running:
             attempt.cancel()

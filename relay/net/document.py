@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 
 from relay.errors import BodyTooLarge
-from relay.net.outlet import Outlet
 from relay.net.relay import Client
 from relay.wire.framing import Data, Span
 from relay.wire.http1 import Inbound, RequestHead
@@ -18,14 +17,15 @@ from relay.wire.http1 import Inbound, RequestHead
 class Document:
     """One request body, up to ``limit`` bytes; stands where an ``Upload`` stands for other requests."""
 
-    __slots__ = ("_decoder", "_limit", "_outlet", "_unsent", "_whole", "body")
+    __slots__ = ("_decoder", "_limit", "_whole", "body")
+
+    resendable = True
+    """It is here until the response is committed."""
 
     def __init__(self, head: RequestHead, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self._decoder = head.body_decoder()
         self._limit = limit
         self._whole = loop.create_future()
-        self._outlet: Outlet | None = None
-        self._unsent = b""
         self.body = bytearray()
         if head.length is not None and head.length > limit:
             raise self._too_large()
@@ -64,25 +64,8 @@ class Document:
             self._whole.set_result(None)
         return stop
 
-    def repeatable(self, *, unread: bool) -> bool:
-        """Sending it again cannot do anything twice."""
-        return unread
-
-    def begin(self, outlet: Outlet, head: bytes, *, keep: bool) -> None:
-        self._outlet = outlet
-        self._unsent = head
-
-    def flush(self) -> None:
-        if self._outlet is not None and self._unsent:
-            self._outlet.writelines([self._unsent, self.body] if self.body else [self._unsent])
-            self._unsent = b""
-
-    def stop(self) -> None:
-        """The outlet is gone; the document stays for the next."""
-        self._outlet = None
-
     def forget(self) -> None:
-        """The upstream has answered: nothing will be sent again."""
+        """The response is committed: nothing will be sent again."""
         self.body = bytearray()
 
     def _too_large(self) -> BodyTooLarge:

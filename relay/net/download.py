@@ -6,6 +6,7 @@ upstream, and what the read produced has been given to the client's socket when 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -20,9 +21,9 @@ from relay.wire.framing import Buffer, Data
 
 
 class Owner(Protocol):
-    """The exchange whose response this is."""
+    """The attempt whose response this is."""
 
-    def committed(self) -> None: ...
+    def commit(self) -> None: ...
 
     def finished(self, *, exact: bool) -> None: ...
 
@@ -35,8 +36,8 @@ class Download:
     """One response, from its head to its end."""
 
     __slots__ = (
-        *("_ending", "_held", "_keep_alive", "_machine"),
-        *("_outlet", "_owner", "_timeouts", "_upstream"),
+        *("_early", "_ending", "_held", "_keep_alive"),
+        *("_outlet", "_owner", "_timeouts", "_upstream", "machine"),
     )
 
     def __init__(
@@ -52,17 +53,18 @@ class Download:
         self._owner = owner
         self._upstream = upstream
         self._outlet = outlet
-        self._machine = machine
+        self.machine = machine
         self._held: bytes | None = head
         self._timeouts = timeouts
         self._ending = False
+        self._early: asyncio.TimerHandle | None = None
         self._keep_alive: KeepAlive | None = None
         upstream.sink = self.receive
-        upstream.deadline.start(timeouts.idle)
+        upstream.deadline.start(timeouts.first_frame)
 
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> None:
         """Bytes of the body; whole frames leave before this returns."""
-        machine = self._machine
+        machine = self.machine
         try:
             out = machine.receive(data, view, start, end)
         except (FramingError, RelayError) as error:
@@ -89,7 +91,7 @@ class Download:
     def receive_eof(self) -> None:
         """The upstream closed: the end of the body, or a cut."""
         try:
-            out = self._machine.receive_eof()
+            out = self.machine.receive_eof()
         except (FramingError, RelayError) as error:
             self._fail(error, UpstreamTruncated(f"the upstream closed the connection early: {error}"))
             return
@@ -99,17 +101,30 @@ class Download:
 
     def abandon(self, error: RelayError) -> str | None:
         """The upstream failed: end the body in a way that says so; how it ended, None if nothing could."""
-        out = self._machine.abandon(error)
+        out = self.machine.abandon(error)
         if out is None:
             return None
         self._outlet.writelines(out)
-        return self._machine.end_code
+        return self.machine.end_code
 
     def close(self) -> None:
         """No more will be received."""
+        if self._early is not None:
+            self._early.cancel()
+            self._early = None
         if self._keep_alive is not None:
             self._keep_alive.close()
             self._keep_alive = None  # it knows us
+
+    def go_on(self, upstream: UpstreamConnection) -> None:
+        """The rest comes from another upstream."""
+        if self._keep_alive is not None:
+            self._keep_alive.close()
+        self._upstream = upstream
+        self._ending = False
+        upstream.sink = self.receive
+        upstream.deadline.start(self._timeouts.first_frame)
+        self._watch_silence()
 
     def release_head(self) -> None:
         """Let the head go, with or without a frame; nothing happens when it has left."""
@@ -128,24 +143,39 @@ class Download:
         self._owner.fail(error if isinstance(error, RelayError) else broken)
 
     def _send_keep_alive(self) -> None:
-        assert isinstance(self._machine, CheckedStream)
-        if not self._outlet.full and (out := self._machine.keep_alive()):
+        assert isinstance(self.machine, CheckedStream)
+        if not self._outlet.full and (out := self.machine.keep_alive()):
             self._outlet.writelines(out)
 
     def _send(self, out: Sequence[Buffer]) -> None:
         if self._held is not None:
-            if out or self._machine.complete:
+            if out or self.machine.complete:
                 self._commit(out)
+            elif self._early is None and isinstance(self.machine, CheckedStream) and self.machine.holding:
+                seconds = self._timeouts.look_ahead
+                self._early = self._upstream.loop.call_later(seconds, self._release_early)
         elif out:
             self._outlet.writelines(out)
+
+    def _release_early(self) -> None:
+        """What announces an answer has waited long enough for one."""
+        assert isinstance(self.machine, CheckedStream)
+        if out := self.machine.release_early():
+            self._send(out)
 
     def _commit(self, out: Sequence[Buffer]) -> None:
         assert self._held is not None
         head, self._held = self._held, None
-        if note := self._machine.note:
+        if self._early is not None:
+            self._early.cancel()
+        if note := self.machine.note:
             head = head.removesuffix(b"\r\n") + note + b"\r\n"
+        self._owner.commit()
+        self._upstream.deadline.start(self._timeouts.idle)
         self._outlet.writelines([head, *out])
-        self._owner.committed()
-        if self._timeouts.silence and isinstance(self._machine, CheckedStream):
+        self._watch_silence()
+
+    def _watch_silence(self) -> None:
+        if self._timeouts.silence and isinstance(self.machine, CheckedStream):
             deadline, silence = self._upstream.deadline, self._timeouts.silence
             self._keep_alive = KeepAlive(self._upstream.loop, deadline, silence, self._send_keep_alive)

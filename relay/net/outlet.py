@@ -72,10 +72,18 @@ class Outlet:
         self._queue(b"".join(buffers)[sent:])
 
     def end(self) -> None:
-        """No more will be written; what is queued still leaves, then the peer sees the end."""
+        """No more will be written; what is queued still leaves, then the peer sees the end.
+
+        TLS cannot end one direction here. There the transport closes, which for a while means to
+        drop what still comes until the peer closes too.
+        """
         self._fd = -1
-        if not self._transport.is_closing() and self._transport.can_write_eof():
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def close(self) -> None:
         """Close when the queue is empty."""
@@ -112,4 +120,4 @@ class Outlet:
     def _break(self, error: OSError) -> None:
         """The peer takes no more. Its own last words may still be readable, so nothing is closed."""
         self._fd = -1
-        self.error = error
+        self.error = error.with_traceback(None)  # which holds the frames of whoever wrote

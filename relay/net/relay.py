@@ -16,6 +16,8 @@ from relay.errors import ClientError, RelayError
 from relay.net.hangup import Hangups
 from relay.net.outlet import Outlet
 from relay.net.pool import Pool
+from relay.net.waiting import WaitingRoom
+from relay.routing import Target, Targets
 from relay.wire.framing import Header
 from relay.wire.http1 import RequestHead
 
@@ -27,6 +29,7 @@ class Client(Protocol):
 
     outlet: Outlet
     address: str | None
+    scheme: bytes
 
     @property
     def busy(self) -> bool: ...
@@ -64,6 +67,8 @@ class Relay:
     settings: Settings
     pool: Pool
     hangups: Hangups
+    targets: Targets = field(init=False)
+    room: WaitingRoom = field(init=False)
     clients: set[Client] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
@@ -72,20 +77,28 @@ class Relay:
     warned: set[str] = field(default_factory=set)
     """Kinds of losses in translation that the log has named."""
 
-    def own_headers(self, exchange_id: str, headers: Sequence[Header] = ()) -> list[Header]:
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.targets = Targets(settings.upstreams, settings.health, workers=settings.workers)
+        self.room = WaitingRoom(self.loop, self.targets, settings.queue)
+
+    def own_headers(
+        self, exchange_id: str, headers: Sequence[Header], target: Target | None = None
+    ) -> list[Header]:
         """What every response carries beside the upstream's ``headers``."""
-        own = [
-            (b"x-relay-id", exchange_id.encode()),
-            (b"x-relay-upstream", str(self.settings.upstream.origin).encode()),
-        ]
+        own = [(b"x-relay-id", exchange_id.encode())]
+        if target is not None:
+            own.append((b"x-relay-upstream", target.name.encode()))
         if not any(name.lower() == b"x-request-id" for name, _ in headers):
             own.append((b"x-request-id", exchange_id.encode()))
         return own
 
 
-def report(exchange_id: str, head: RequestHead, error: RelayError) -> None:
+def report(exchange_id: str, head: RequestHead, error: RelayError, attempts: int = 1) -> None:
     """One line for an exchange that failed; no query, no field, no body: keys and prompts live there."""
     level = logging.INFO if isinstance(error, ClientError) else logging.WARNING
     path = head.target.split(b"?", 1)[0].decode("ascii", "replace")
     method = head.method.decode("ascii", "replace")
-    log.log(level, "%s %s %s: %s %s: %s", exchange_id, method, path, error.status, error.code, error)
+    tries = f" (attempt {attempts})" if attempts > 1 else ""
+    what = f"{error.status} {error.code}{tries}: {error.logged}"
+    log.log(level, "%s %s %s: %s", exchange_id, method, path, what)

@@ -44,6 +44,13 @@ def refusal(
     return forwarding.error_response(inbound, error, headers, body=request.method != b"HEAD")
 
 
+def switched_to(head: ResponseHead, offered: bytes) -> bytes | None:
+    """The protocol that a ``101`` names, if it was offered (RFC 9110 §7.8)."""
+    named = b", ".join(value for name, value in head.headers if name.lower() == b"upgrade")
+    offers = [offer.strip().lower() for offer in offered.split(b",")]
+    return named if named and named.strip().lower() in offers else None
+
+
 def switched_head(inbound: Inbound, head: ResponseHead, protocol: bytes) -> bytes:
     """``101``: both sides change to this protocol."""
     headers = forwarding.response_headers(head)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from relay.errors import ClientError, ClientTimeout, RelayError
+from relay.errors import ClientError, ClientStalled, ClientTimeout, RelayError
 from relay.net.deadline import Deadline
 from relay.net.exchange import Exchange
 from relay.net.peer import READ_DATA, READ_SIZE, READ_VIEW, Peer
@@ -36,13 +36,16 @@ class ClientConnection(Peer):
         "_held",
         "_lingering",
         "_pending",
+        "_queued",
         "_relay",
         "address",
+        "scheme",
     )
 
     def __init__(self, relay: Relay) -> None:
         super().__init__(relay.loop)
         self.address: str | None = None
+        self.scheme = b"http"
         self._relay = relay
         self._deadline = Deadline(relay.loop, self._expired)
         self._heads = self._head_reader()
@@ -51,11 +54,13 @@ class ClientConnection(Peer):
         self._held = False
         self._lingering = False
         self._closing = False
+        self._queued = 0
+        """Bytes that waited for the client when its stall limit began."""
 
     @property
     def busy(self) -> bool:
-        """A request is being served."""
-        return self._exchange is not None
+        """A request is being served, or has begun to come."""
+        return self._exchange is not None or self._heads.begun
 
     # Called by the loop.
 
@@ -63,6 +68,8 @@ class ClientConnection(Peer):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else None
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = b"https"
         self._relay.clients.add(self)
         self.rearm()
 
@@ -118,7 +125,7 @@ class ClientConnection(Peer):
         timeouts = self._relay.settings.timeouts
         exchange = self._exchange
         if self.outlet.full:
-            self._deadline.start(timeouts.client_stall)
+            self._limit_stall()
         elif self._lingering:
             self._deadline.start(timeouts.linger)
         elif exchange is not None and not exchange.request_complete and not self._held:
@@ -162,7 +169,7 @@ class ClientConnection(Peer):
         """Close when all that was written has left, or when the client stops taking it."""
         self._closing = True
         if self.outlet.full:
-            self._deadline.start(self._relay.settings.timeouts.client_stall)
+            self._limit_stall()
         self._relay.hangups.unwatch(self.fd)
         self.outlet.close()
 
@@ -191,9 +198,21 @@ class ClientConnection(Peer):
         self.outlet.end()
         self.rearm()
 
+    def _limit_stall(self) -> None:
+        self._queued = self.transport.get_write_buffer_size()
+        self._deadline.start(self._relay.settings.timeouts.client_stall)
+
     def _expired(self) -> None:
         exchange = self._exchange
-        if self._lingering or self.outlet.full or self._closing:
+        if self.outlet.full and self.transport.get_write_buffer_size() < self._queued:
+            self._limit_stall()  # it is slow, but it takes something
+            return
+        if exchange is not None and self.outlet.full:
+            self._exchange = None
+            taken = self._relay.settings.timeouts.client_stall
+            exchange.client_left(ClientStalled(f"the client took nothing for {taken:g} s"))
+            self.abort()
+        elif self._lingering or self.outlet.full or self._closing:
             self.abort()
         elif exchange is not None:
             exchange.fail(ClientTimeout("the request body stopped coming"))

@@ -7,14 +7,17 @@ import re
 import time
 from dataclasses import replace
 
+from relay.config import Repair, Settings, Upstream
+from relay.continuing import Transcript
 from relay.dialects.deltas import Context
-from relay.net.checking import Answered, Checking, Watch
+from relay.net.checking import Answered, Checking, Watch, transcript_of
 from relay.net.converting import Absent, Converting, Counting, Listing, Probing
 from relay.net.relay import Relay
 from relay.opening import open_response
 from relay.translation import Translation
 from relay.wire import endpoints, translated
 from relay.wire.forwarding import ResponseForm
+from relay.wire.framing import Buffer
 from relay.wire.http1 import RequestHead, ResponseHead
 
 log = logging.getLogger("relay")
@@ -32,19 +35,25 @@ class Translating(Converting):
 
     _translation: Translation
     _watch: Watch | None = None
+    _transcript: Transcript | None = None
 
-    def _prepare(self, head: RequestHead) -> RequestHead:
+    def _write(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
         codex = any(
             name.lower() == b"originator" and value.startswith(b"codex") for name, value in head.headers
         )
-        body = self.document.body
-        translation = Translation(self._client, self._upstream, body, self._profile, codex=codex)
+        objects = self._relay.settings.limits.objects
+        translation = Translation(
+            self._client, self._upstream, body, self._profile, codex=codex, objects=objects
+        )
         self._translation = translation
         self.headers = ((b"x-relay-dialect", translation.name.encode()),)
         if translation.request.dropped:
             self._warn(translation)
         target = endpoints.completion_target(head, self._upstream.name, self._base)
-        return self._send(head, target, translation.body, stream=translation.request.stream)
+        if self._upstream.name == "chat" and translation.request.stream:
+            self._transcript = transcript_of(self._relay, self._target, translation.body)
+        said = self._head(head, target, translation.body, stream=translation.request.stream)
+        return said, translation.body
 
     def _warn(self, translation: Translation) -> None:
         """Say what the upstream was not told: to the client always, in the log once for the same fields."""
@@ -61,9 +70,18 @@ class Translating(Converting):
         form = ResponseForm.decide(request, head, stream_asked=True)
         if not self._translation.request.stream or head.status != 200 or not form.framed:
             return self._whole(request, head, self._translation.conversion(self._context))
-        translator = self._translation.translator(self._context)
+        settings = self._relay.settings
+        translator = self._translation.translator(self._context, hold_thinking=settings.hold_thinking)
         self._watch = Watch(self._relay, translator.checker)
-        machine = open_response(form, head.body_decoder(), self._relay.settings.limits.frame, translator)
+        look_ahead, limit = settings.timeouts.look_ahead > 0, settings.limits.frame
+        machine = open_response(
+            form,
+            head.body_decoder(),
+            limit,
+            translator,
+            look_ahead=look_ahead,
+            transcript=self._transcript,
+        )
         said = translated.response_head(head, self._client.name, b"text/event-stream; charset=utf-8")
         return Answered(said, replace(form, retyped=False), machine)
 
@@ -79,23 +97,44 @@ class Translating(Converting):
 Treatment = Checking | Converting
 
 
-def treatment_of(relay: Relay, head: RequestHead, exchange_id: str) -> Treatment | None:
-    """What is done with a request and its answer; None for one that is only forwarded."""
-    spoken = relay.settings.upstream.dialects
+def treatment_of(relay: Relay, upstream: Upstream, head: RequestHead, exchange_id: str) -> Treatment | None:
+    """What is done with a request to this upstream and with its answer; None where it is only forwarded."""
+    kind, client = _kind(relay.settings, upstream, head)
+    if kind is None:
+        return None
+    return kind(relay, upstream, exchange_id, client)
+
+
+def document_limit(settings: Settings, head: RequestHead) -> int | None:
+    """Bytes of a request body that is read whole before it is sent; None for one that streams through.
+
+    Completions are where something is done with them, or where they may be sent to another upstream.
+    """
+    kinds = [_kind(settings, upstream, head)[0] for upstream in settings.upstreams]
+    limits = settings.limits
+    forwarded = len(kinds) > 1 and endpoints.completion_dialect(head) is not None
+    if (forwarded and None in kinds) or Checking in kinds:
+        return limits.document
+    return None if kinds.count(None) == len(kinds) else limits.translated
+
+
+def _kind(
+    settings: Settings, upstream: Upstream, head: RequestHead
+) -> tuple[type[Checking] | type[Converting] | None, str]:
+    """The treatment of such a request by such an upstream, and the dialect of its client."""
+    spoken, wanted = upstream.dialects, endpoints.completion_dialect(head)
+    if wanted is not None and (not spoken or wanted in spoken):
+        return (None if settings.repair is Repair.OFF else Checking), wanted
     if not spoken:
-        return Checking.of(relay, head, exchange_id)
-    wanted = endpoints.completion_dialect(head)
+        return None, ""
     if wanted is not None:
-        if wanted in spoken:
-            return Checking.of(relay, head, exchange_id)
-        return Translating(relay, head, exchange_id, wanted, spoken[0])
+        return Translating, wanted
     if endpoints.lists_models(head):
-        client = "messages" if endpoints.speaks_anthropic(head) else "chat"
-        return Listing(relay, head, exchange_id, client, spoken[0])
+        return Listing, "messages" if endpoints.speaks_anthropic(head) else "chat"
     if "messages" not in spoken and endpoints.counts_tokens(head):
-        return Counting(relay, head, exchange_id, "messages", spoken[0])
+        return Counting, "messages"
     if "messages" not in spoken and endpoints.probes(head):
-        return Probing(relay, head, exchange_id, "messages", spoken[0])
+        return Probing, "messages"
     if "responses" not in spoken and endpoints.wants_stored_response(head):
-        return Absent(relay, head, exchange_id, "responses", spoken[0])
-    return None
+        return Absent, "responses"
+    return None, ""

@@ -105,6 +105,10 @@ class UpstreamConnection(Peer):
         if self.reused:
             self._acked_before = self._bytes_acked()
 
+    def hand_over(self, listener: Listener) -> None:
+        """Somebody else wants the rest of this response."""
+        self._listener = listener
+
     def end(self) -> None:
         """The response is over; the connection is idle now, or about to be closed."""
         self._listener = None
@@ -120,6 +124,11 @@ class UpstreamConnection(Peer):
             self.closed = True
             self.deadline.close()
             self.outlet.abort()
+
+    @property
+    def stale(self) -> bool:
+        """From the pool, without a byte of an answer: its peer may have closed before it took the request."""
+        return self.reused and not self.answered
 
     @property
     def alive(self) -> bool:

@@ -28,14 +28,28 @@ async def serve(quiet: None) -> AsyncIterator[Serve]:
     """``await serve(url, ...)``: a relay in this process; see ``kit.start_relay``."""
     running: list[RunningRelay] = []
 
-    async def start(upstream: ScriptedUpstream | str, **options: Any) -> RunningRelay:
-        url = upstream if isinstance(upstream, str) else upstream.url
+    async def start(*upstreams: ScriptedUpstream | str, **options: Any) -> RunningRelay:
+        url = [upstream if isinstance(upstream, str) else upstream.url for upstream in upstreams]
         running.append(await start_relay(url, **options))
         return running[-1]
 
     yield start
     for one in running:
         await stop_relay(one)
+
+
+@pytest.fixture
+async def upstreams(quiet: None) -> AsyncIterator[Callable[[int], list[ScriptedUpstream]]]:
+    """``upstreams(2)``: TCP listeners that the test plays."""
+    made: list[ScriptedUpstream] = []
+
+    def make(count: int) -> list[ScriptedUpstream]:
+        made.extend(ScriptedUpstream.tcp() for _ in range(count))
+        return made[-count:]
+
+    yield make
+    for one in made:
+        await one.close()
 
 
 @pytest.fixture

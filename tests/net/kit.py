@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from relay.config import Limits, Repair, Settings, Timeouts, Upstream
+from relay import options
+from relay.config import Limits, Origin, Repair, Retry, Settings, Timeouts, Upstream
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
 from relay.net.relay import Relay
@@ -337,7 +338,7 @@ class RunningRelay:
 
 
 async def start_relay(
-    url: str,
+    url: str | Sequence[str],
     *,
     listen: str = "127.0.0.1",
     path: str | None = None,
@@ -347,21 +348,26 @@ async def start_relay(
     ask_usage: bool = False,
     dialects: tuple[str, ...] = (),
     profile: str = "generic",
+    also: Mapping[str, Any] | None = None,
     **timeouts: float,
 ) -> RunningRelay:
-    """Serve in front of ``url``; close with ``stop_relay``.
+    """Serve in front of ``url``, or of several; close with ``stop_relay``. ``also``: other settings by name.
 
-    Most tests are about the way of bytes and send frames of no dialect, so nothing is checked
-    unless a test asks for it.
+    Most tests are about the way of bytes and send frames of no dialect, so nothing is checked and nothing
+    is tried twice unless a test asks for it.
     """
     loop = asyncio.get_running_loop()
     timeouts.setdefault("rest", 0.0)  # so that what is used again does not depend on the time
+    timeouts.setdefault("look_ahead", 0.0)
+    urls = [url] if isinstance(url, str) else url
+    said = Upstream(Origin("", 0), dialects=dialects, profile=profile)
     settings = Settings(
-        upstream=replace(Upstream.parse(url), dialects=dialects, profile=profile),
+        upstreams=tuple(options.upstream(one, "test", said, {}) for one in urls),
         timeouts=Timeouts(**timeouts),
         limits=limits or Limits(),
         repair=repair,
         ask_usage=ask_usage,
+        **{"retry": Retry(attempts=1), **(also or {})},
     )
     relay = Relay(loop, settings, Pool(loop, settings, tls), Hangups(loop))
     if path is not None:
@@ -381,6 +387,8 @@ async def stop_relay(running: RunningRelay) -> None:
     try:
         await until(lambda: not relay.clients, 3)
         await until(lambda: relay.pool.open_count <= relay.pool.idle_count, 3)
+        assert not len(relay.room)
+        assert not any(target.in_flight for target in relay.targets)
     finally:
         for client in list(relay.clients):
             client.abort()

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from .kit import Wire, within
@@ -32,16 +32,23 @@ class Process:
 
     @property
     def port(self) -> int:
-        (line,) = [line for line in self.banner if "listening on http://127.0.0.1:" in line]
-        return int(line.rsplit(":", 1)[1])
+        return self._port("listening")
 
-    async def connect(self, *, rcvbuf: int = 0) -> Wire:
+    @property
+    def admin_port(self) -> int:
+        return self._port("health")
+
+    def _port(self, what: str) -> int:
+        (port,) = re.findall(rf"{what} on https?://127.0.0.1:(\d+)$", "\n".join(self.banner), re.MULTILINE)
+        return int(port)
+
+    async def connect(self, port: int = 0, *, rcvbuf: int = 0) -> Wire:
         sock = socket.socket()
         if rcvbuf:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         wire = Wire(sock)
         self.wires.append(wire)
-        await within(asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port)))
+        await within(asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port or self.port)))
         return wire
 
     async def said(self, pattern: str) -> re.Match[str]:
@@ -61,32 +68,42 @@ class Process:
         self.child.send_signal(number)
 
     def rss(self) -> int:
-        """Resident bytes now."""
-        with open(f"/proc/{self.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * PAGE
+        """Resident bytes of the workers now."""
+        return sum(map(_rss, self.workers()))
 
     def workers(self) -> list[int]:
+        """Those that have retired and still live, too."""
         with open(f"/proc/{self.pid}/task/{self.pid}/children") as children:
             return [int(pid) for pid in children.read().split()]
 
 
-async def spawn(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+def _rss(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * PAGE
+
+
+SERVE = (sys.executable, "-m", "relay", "serve")
+
+
+async def spawn(
+    *arguments: str, program: Sequence[str] = SERVE, pass_fds: Sequence[int] = (), **environment: str
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "relay",
-        "serve",
+        *program,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        pass_fds=pass_fds,
         env={**os.environ, **environment},
     )
 
 
-async def fails(*arguments: str, **environment: str) -> tuple[int | None, str]:
+async def fails(
+    *arguments: str, program: Sequence[str] = SERVE, pass_fds: Sequence[int] = (), **environment: str
+) -> tuple[int | None, str]:
     """Exit code and stderr of a start that must not succeed."""
-    child = await spawn(*arguments, **environment)
+    child = await spawn(*arguments, program=program, pass_fds=pass_fds, **environment)
     try:
         out, err = await within(child.communicate())
     finally:
@@ -99,11 +116,18 @@ async def fails(*arguments: str, **environment: str) -> tuple[int | None, str]:
 
 @contextlib.asynccontextmanager
 async def serving(
-    url: str, *arguments: str, listen: tuple[str, ...] = ("127.0.0.1:0",), **environment: str
+    url: str,
+    *arguments: str,
+    listen: tuple[str, ...] = ("127.0.0.1:0",),
+    program: Sequence[str] = SERVE,
+    pass_fds: Sequence[int] = (),
+    **environment: str,
 ) -> AsyncIterator[Process]:
     """A relay that has said it is ready; whatever happens, it is ended and waited for."""
     flags = [flag for address in listen for flag in ("--listen", address)]
-    child = await spawn("--upstream", url, *flags, *arguments, **environment)
+    child = await spawn(
+        "--upstream", url, *flags, *arguments, program=program, pass_fds=pass_fds, **environment
+    )
     process = Process(child, [], [])
     workers: list[int] = []
     try:

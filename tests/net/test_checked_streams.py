@@ -384,7 +384,7 @@ async def test_an_upstream_that_only_comments_is_silent(serve: Serve, upstream: 
 
 
 async def test_nothing_is_committed_by_silence(serve: Serve, upstream: ScriptedUpstream) -> None:
-    played = await play(serve, upstream, silence=0.02, idle=0.2)
+    played = await play(serve, upstream, silence=0.02, first_frame=0.2)
     await played.upstream.send(EVENT_STREAM)
     response = await played.client.message()
     assert response.status == 504

@@ -1,10 +1,9 @@
-"""A completion's request body: collected whole, bounded, and sent with its head as often as needed."""
+"""A completion's request body: collected whole, bounded."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.errors import BodyTooLarge, FramingError
 from relay.net.document import Document
-from relay.wire.framing import Buffer, ChunkedEncoder
+from relay.wire.framing import ChunkedEncoder
 from relay.wire.http1 import Inbound, RequestHead
 from tests.cuts import SIZES, every_way, placed, split
 from tests.net.kit import within
@@ -38,16 +37,6 @@ def chunks(body: bytes, sizes: list[int]) -> bytes:
     return b"".join(
         [*(part for piece in split(body, sizes) for part in encoder.encode([piece])), *encoder.end(())]
     )
-
-
-class Sent:
-    """An outlet that remembers what each call wrote."""
-
-    def __init__(self) -> None:
-        self.calls: list[bytes] = []
-
-    def writelines(self, buffers: list[Buffer]) -> None:
-        self.calls.append(b"".join(buffers))
 
 
 def fed(document: Document, pieces: list[bytes]) -> bytes:
@@ -162,68 +151,10 @@ def test_broken_framing_is_an_error(fresh: Fresh) -> None:
         fed(fresh(head(CHUNKED)), [b"xyz\r\n"])
 
 
-# --- sending ------------------------------------------------------------------------------------
+# --- afterwards ---------------------------------------------------------------------------------
 
 
-def begun(document: Document, sent: Sent, raw: bytes = b"HEAD\r\n\r\n") -> None:
-    outlet: Any = sent
-    document.begin(outlet, raw, keep=False)
-
-
-def test_head_and_body_leave_in_one_write_and_once(fresh: Fresh) -> None:
-    document, sent = fresh(sized(4)), Sent()
-    fed(document, [b"body"])
-    begun(document, sent)
-    assert sent.calls == []
-    document.flush()
-    document.flush()
-    assert sent.calls == [b"HEAD\r\n\r\nbody"]
-
-
-def test_a_request_without_a_body_is_its_head(fresh: Fresh) -> None:
-    document, sent = fresh(sized(0)), Sent()
-    begun(document, sent)
-    document.flush()
-    assert sent.calls == [b"HEAD\r\n\r\n"]
-
-
-def test_nothing_is_sent_without_an_outlet(fresh: Fresh) -> None:
-    document, sent = fresh(sized(4)), Sent()
-    fed(document, [b"body"])
-    document.flush()
-    begun(document, sent)
-    document.stop()
-    document.flush()
-    assert sent.calls == []
-
-
-def test_a_second_attempt_sends_the_same_again(fresh: Fresh) -> None:
-    document, first, second = fresh(sized(4)), Sent(), Sent()
-    fed(document, [b"body"])
-    begun(document, first)
-    document.flush()
-    document.stop()
-    begun(document, second, b"AGAIN\r\n\r\n")
-    document.flush()
-    assert first.calls == [b"HEAD\r\n\r\nbody"]
-    assert second.calls == [b"AGAIN\r\n\r\nbody"]
-
-
-def test_what_is_sent_is_the_body_that_it_was_given_last(fresh: Fresh) -> None:
-    document, sent = fresh(sized(4)), Sent()
-    fed(document, [b"body"])
-    document.body = bytearray(b"another")
-    begun(document, sent)
-    document.flush()
-    assert sent.calls == [b"HEAD\r\n\r\nanother"]
-
-
-@pytest.mark.parametrize("unread", [True, False])
-def test_a_completion_is_repeated_only_while_nobody_can_have_read_it(unread: bool, fresh: Fresh) -> None:
-    assert fresh(sized(0)).repeatable(unread=unread) is unread
-
-
-def test_the_body_is_let_go_once_the_upstream_has_answered(fresh: Fresh) -> None:
+def test_the_body_is_let_go_once_the_response_is_committed(fresh: Fresh) -> None:
     document = fresh(sized(4))
     fed(document, [b"body"])
     document.forget()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import socket
 from pathlib import Path
 
 import pytest
 
-from .kit import EVENT_STREAM, ScriptedUpstream, Wire, chunk, echo, get, post, until
-from .process import Process, fails, serving
+from .kit import EVENT_STREAM, Ended, ScriptedUpstream, Wire, answer, chunk, echo, get, post, until
+from .process import SERVE, Process, fails, serving
 from .test_checked_streams import BEGUN, PATHS, ask, events, failed
 
 NOWHERE = "http://127.0.0.1:9"
@@ -151,15 +153,7 @@ async def test_live_streams_are_drained(
         assert await client.rest() == b"\r\n"
 
 
-@pytest.mark.parametrize(
-    "workers",
-    [
-        "1",
-        pytest.param(
-            "2",
-        ),
-    ],
-)
+@pytest.mark.parametrize("workers", ["1", "2"])
 async def test_nothing_is_accepted_while_draining(upstream: ScriptedUpstream, workers: str) -> None:
     async with serving(upstream.url, "--workers", workers) as process:
         serving_one = set()
@@ -170,6 +164,93 @@ async def test_nothing_is_accepted_while_draining(upstream: ScriptedUpstream, wo
             await process.said("draining")
         with pytest.raises(ConnectionError):
             await process.connect()
+
+
+async def asked(process: Process, path: bytes) -> tuple[int, bytes]:
+    """What the admin listener says."""
+    wire = await process.connect(process.admin_port)
+    await wire.send(get(path))
+    message = await wire.message()
+    return message.status, message.body
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_until_the_delay_is_over_requests_are_served_but_not_wanted(
+    upstream: ScriptedUpstream, workers: str
+) -> None:
+    upstream.serve(echo)
+    flags = ("--admin", "127.0.0.1:0", "--drain-delay", "1h", "--workers", workers)
+    async with serving(upstream.url, *flags) as process:
+        kept = await process.connect()
+        assert await asked(process, b"/readyz") == (200, b'{"status":"ready"}\n')
+        process.signal(signal.SIGTERM)
+        unready = (503, b'{"status":"unready","reason":"draining"}\n')
+        in_a_row = 0
+        while in_a_row < 8:  # until every worker says so
+            in_a_row = in_a_row + 1 if await asked(process, b"/readyz") == unready else 0
+        assert (await asked(process, b"/healthz"))[0] == 200
+        for _ in range(4):
+            await answered(process)
+        for _ in range(2):  # on a connection that is kept
+            await kept.send(post(b"hello"))
+            assert (await kept.message()).head[b"connection"] is None
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 130
+
+
+async def test_after_the_delay_streams_run_on(upstream: ScriptedUpstream) -> None:
+    async with serving(upstream.url, "--drain-delay", "50ms", "--admin", "127.0.0.1:0") as process:
+        client, peer = await stream(process, upstream)
+        idle = await process.connect()
+        process.signal(signal.SIGTERM)
+        await process.said("draining")
+        assert await idle.rest() == b""
+        with pytest.raises(ConnectionError):
+            await process.connect()
+        assert (await asked(process, b"/readyz"))[0] == 503
+        await peer.send(chunk(b"data: 2\n\n") + b"0\r\n\r\n")
+        assert await client.chunk() == b"data: 2\n\n"
+        assert await client.rest() == b"0\r\n\r\n"
+        assert await process.ended() == 0
+
+
+async def test_an_interrupt_skips_the_delay(upstream: ScriptedUpstream) -> None:
+    async with serving(upstream.url, "--drain-delay", "1h") as process:
+        process.signal(signal.SIGINT)
+        assert await process.ended() == 0
+
+
+async def test_a_service_manager_may_tell_every_process(upstream: ScriptedUpstream) -> None:
+    """systemd does (KillMode=control-group): a worker that hears it twice must not take it for impatience."""
+    async with serving(upstream.url, "--workers", "2") as process:
+        client, peer = await stream(process, upstream)
+        for pid in [*process.workers(), process.pid, *process.workers()]:
+            os.kill(pid, signal.SIGTERM)
+        for pid in process.workers():
+            os.kill(pid, signal.SIGHUP)
+        await process.said("draining")
+        await peer.send(chunk(b"data: 2\n\n") + b"0\r\n\r\n")
+        assert await client.chunk() == b"data: 2\n\n"
+        assert await client.rest() == b"0\r\n\r\n"
+        assert await process.ended() == 0
+
+
+async def test_not_ready_while_no_upstream_is_well(upstream: ScriptedUpstream) -> None:
+    well = False
+
+    async def health(wire: Wire) -> None:
+        await wire.message()
+        await wire.send(answer(b"", status=b"200 OK" if well else b"500 Oops"))
+
+    upstream.serve(health)
+    flags = ("--admin", "127.0.0.1:0", "--health", "interval=10ms fall=1 rise=1")
+    async with serving(f"{upstream.url} health=/health", *flags) as process:
+        while (said := await asked(process, b"/readyz"))[0] == 200:
+            pass
+        assert said[1] == b'{"status":"unready","reason":"no upstream is well"}\n'
+        well = True
+        while (await asked(process, b"/readyz"))[0] == 503:
+            pass
 
 
 async def test_the_drain_limit_cuts_the_rest(upstream: ScriptedUpstream) -> None:
@@ -234,6 +315,34 @@ async def answered(process: Process) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_killed_worker_takes_only_its_own_streams_along(
+    upstream: ScriptedUpstream, workers: int
+) -> None:
+    async with serving(upstream.url, "--workers", str(workers)) as process:
+        streams: dict[bytes, tuple[Wire, Wire]] = {}
+        while len(streams) < workers:
+            client, peer, name = await stream_of_worker(process, upstream)
+            streams[name] = client, peer
+        rest = chunk(b"data: 2\n\n") + b"0\r\n\r\n"
+        victim = process.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        await process.said(rf"worker {victim} ended \(-9\); starting another")
+        lost = 0
+        for client, peer in streams.values():
+            with contextlib.suppress(ConnectionError):
+                await peer.send(rest)
+            try:
+                assert await client.read_exactly(len(rest)) == rest
+            except (Ended, ConnectionError):
+                lost += 1
+        assert lost == 1
+        served = set()
+        while len(served) < workers:
+            served.add((await stream_of_worker(process, upstream))[2])
+        assert len(served - set(streams)) == 1
+
+
 async def test_two_workers_both_serve_and_a_killed_one_is_replaced(upstream: ScriptedUpstream) -> None:
     upstream.serve(echo)
     async with serving(upstream.url, "--workers", "2") as process:
@@ -259,6 +368,16 @@ async def test_two_workers_both_serve_and_a_killed_one_is_replaced(upstream: Scr
         assert await process.ended() == 0
 
 
+async def test_workers_may_have_all_the_descriptors_that_the_system_allows(
+    upstream: ScriptedUpstream,
+) -> None:
+    program = ("bash", "-c", 'ulimit -Sn 256 && ulimit -Hn 3000 && exec "$@"', "bash", *SERVE)
+    async with serving(upstream.url, program=program) as process:
+        (worker,) = process.workers()
+        limits = Path(f"/proc/{worker}/limits").read_text()
+        assert re.search(r"^Max open files +3000 +3000 ", limits, re.MULTILINE)
+
+
 async def test_workers_hear_of_an_interrupt_once_through_the_supervisor(upstream: ScriptedUpstream) -> None:
     """Ctrl-C goes to a whole process group: a worker in it would take the second signal for impatience."""
     async with serving(upstream.url, "--workers", "2") as process:
@@ -271,8 +390,9 @@ async def test_workers_hear_of_an_interrupt_once_through_the_supervisor(upstream
         assert await process.ended() == 0
 
 
-async def test_a_dead_supervisor_takes_its_workers_along(upstream: ScriptedUpstream) -> None:
-    async with serving(upstream.url, "--workers", "2") as process:
+@pytest.mark.parametrize("delay", ["none", "1h"])
+async def test_a_dead_supervisor_takes_its_workers_along(upstream: ScriptedUpstream, delay: str) -> None:
+    async with serving(upstream.url, "--workers", "2", "--drain-delay", delay) as process:
         workers = process.workers()
         process.signal(signal.SIGKILL)
         assert await process.ended() == -signal.SIGKILL

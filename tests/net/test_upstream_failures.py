@@ -227,7 +227,7 @@ async def test_a_silent_upstream_times_out(serve: Serve, upstream: ScriptedUpstr
 
 async def test_silence_between_head_and_first_frame(serve: Serve, upstream: ScriptedUpstream) -> None:
     """The head of a stream was held, so the answer can still be the true one."""
-    relay = await serve(upstream, idle=0.05)
+    relay = await serve(upstream, first_frame=0.05)
     client = await relay.connect()
     await client.send(post(b"x", target=COMPLETION))
     peer = await upstream.accept()

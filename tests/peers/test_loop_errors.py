@@ -178,7 +178,10 @@ def test_a_stream_that_is_cut(paths: Paths, dialect: str, upstream: str) -> None
         if ended(upstream, frames[:cut]):
             continue
         error = failing(path, dialect, answer(*PARTS, cut=cut), True)
-        assert names(error)[0] == ("api_error" if dialect == "messages" else "server_error")
+        if getattr(error, "status_code", 0) == 502:
+            assert cut < BEGUN[upstream]  # it was only announced: a status
+        else:
+            assert names(error)[0] == ("api_error" if dialect == "messages" else "server_error")
 
 
 def ended(upstream: str, frames: list[bytes]) -> bool:
