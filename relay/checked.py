@@ -36,7 +36,7 @@ _MANY_DELTAS = 8
 _CLOSED = "the upstream closed the connection"
 _DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
 _UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?[ \t\r\n]*")
-_FRAME_ENDS = (b"\r\n\r\n", b"\n\n")
+_FRAME_ENDS = (b"\r\n\r\n", b"\n\n", b"\n\r\n")
 _HALF_A_LINE_END = b"\r\n\r"
 
 
@@ -301,7 +301,9 @@ class CheckedStream(ResponseStream):
             self._leave(self._mender.end(), out)
         except Malformed as fault:
             self._leave(list(fault.before), out)
-            raise self._malformed(fault) from fault
+            if not self.ended:
+                raise self._malformed(fault) from fault
+            self._end_code = "UX" if self._mender.checker.failure else "OK"
         except Truncated as missing:
             self._truncated(missing)
         else:

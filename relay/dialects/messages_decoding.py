@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.dialects.arguments import Arguments
+from relay.dialects.checker import Malformed
 from relay.dialects.codec import Decoder
 from relay.dialects.deltas import (
     Block,
@@ -104,6 +105,8 @@ class MessagesDecoder(Decoder):
         form = _FORMS.get(kind)
         if form is None:
             return []
+        if form is Form.TOOL and not _text(content, "name"):
+            raise Malformed("a tool_use block without a name")
         block = self._open[index] = _Open(form)
         if form is Form.TOOL:
             block.given = content.get("input") or {}

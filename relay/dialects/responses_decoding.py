@@ -102,7 +102,7 @@ class ResponsesDecoder(Decoder):
     def _created(self, payload: Json) -> Iterator[Delta]:
         response = payload["response"]
         created = response.get("created_at")
-        is_time = type(created) in (int, float) and math.isfinite(created)
+        is_time = type(created) is int or (type(created) is float and math.isfinite(created))
         yield Open(_text(response.get("id")), int(created) if is_time else None, response)
 
     def _alive(self, payload: Json) -> Iterator[Delta]:
