@@ -237,6 +237,8 @@ class CheckedStream(ResponseStream):
             found = [(data.rfind(mark, start, before), len(mark)) for mark in _FRAME_ENDS]
             cut = max(at + size if at >= 0 else start for at, size in found)
             self._carry += view[cut:end]
+            if len(self._carry) > self._frame_limit:
+                raise FramingError(f"a frame of the event stream is above {self._frame_limit} bytes")
         if start < cut:
             self._pass_on(data, view, start, cut, view[start:cut], out)
 

@@ -26,6 +26,7 @@ Foreign errors (h11, TLS, the operating system) become one of these where they e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import orjson
@@ -220,9 +221,8 @@ def document(error: RelayError) -> bytes:
     """
     if error.body is not None:
         return error.body
-    return orjson.dumps(
-        {
-            "type": "error",
-            "error": {"type": error.type, "code": error.code, "message": str(error), "param": None},
-        }
-    )
+    said = {"type": error.type, "code": error.code, "message": str(error), "param": None}
+    try:
+        return orjson.dumps({"type": "error", "error": said})
+    except TypeError:  # it quotes half of a split emoji
+        return json.dumps({"type": "error", "error": said}).encode()

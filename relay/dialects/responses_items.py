@@ -65,7 +65,7 @@ _PREFIX = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_t
 def channel_of(part: object, number: str) -> Channel | None:
     """The channel of a part with this numbering; None for a kind of part not known here."""
     if number == SUMMARY.number:
-        return SUMMARY
+        return SUMMARY if type_of(part) in (SUMMARY.part, "") else None
     channel = _BY_PART.get(type_of(part))
     return channel if channel is not None and channel.number == number else None
 
