@@ -19,20 +19,8 @@ def strange_line_ends(case: Case, error: Exception) -> bool:
     return b"\r\n\r" in case.raw and _CUTS.search(str(error)) is not None
 
 
-def strange_summary(case: Case, error: Exception) -> bool:
-    """A part of a summary that is of no known type."""
-    return "a part that is closed, or another" in str(error) and "summary_part.done" in str(error)
-
-
-def quoted(case: Case, error: Exception) -> bool:
-    """Half a surrogate that an error of relay's own quotes."""
-    return isinstance(error, TypeError) and "surrogates not allowed" in str(error)
-
-
 KNOWN: dict[str, Callable[[Case, Exception], bool]] = {
     "strange line ends": strange_line_ends,
-    "strange summary": strange_summary,
-    "quoted": quoted,
 }
 """By name, what tells that an input has found it again."""
 

@@ -183,16 +183,16 @@ def check_same(case: Case, one: Followed, other: Followed) -> None:
     """
     if _PARTED.search(case.raw):
         return
+    if one.refused is not None and other.refused is not None:
+        hold(one.refused.status == other.refused.status, "another status for other reads")
+        return
     ends = [
         answer.end if answer.refused is None else type(answer.refused).__name__ for answer in (one, other)
     ]
     if "UpstreamRefused" in ends and {"UX", "UP"} & set(ends):
         return
     hold(ends[0] == ends[1], f"it ends {ends[0]} in several reads, {ends[1]} in one")
-    if one.refused is not None and other.refused is not None:
-        hold(one.refused.status == other.refused.status, "another status for other reads")
-    else:
-        hold(until_its_end(one) == until_its_end(other), "other events for other reads")
+    hold(until_its_end(one) == until_its_end(other), "other events for other reads")
 
 
 def until_its_end(answer: Followed) -> list[Event]:
