@@ -36,7 +36,6 @@ _MANY_DELTAS = 8
 _CLOSED = "the upstream closed the connection"
 _DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
 _UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?[ \t\r\n]*")
-_FRAME_ENDS = (b"\r\n\r\n", b"\n\n", b"\n\r\n")
 _HALF_A_LINE_END = b"\r\n\r"
 
 
@@ -233,9 +232,7 @@ class CheckedStream(ResponseStream):
             view, start, cut = memoryview(data), 0, len(data)
         end = cut
         if data.endswith(_HALF_A_LINE_END, start, cut):  # the LF will come, and belongs to the last frame
-            before = cut - len(_HALF_A_LINE_END)
-            found = [(data.rfind(mark, start, before), len(mark)) for mark in _FRAME_ENDS]
-            cut = max(at + size if at >= 0 else start for at, size in found)
+            *_, cut = (start, *sse.frame_ends(data, start, cut)[:-1])
             self._carry += view[cut:end]
             if len(self._carry) > self._frame_limit:
                 raise FramingError(f"a frame of the event stream is above {self._frame_limit} bytes")

@@ -253,11 +253,12 @@ class Exchange:
         if self._over:
             return
         whole, keep = self.upload.complete, self.keep
-        self._close()
-        report(self.id, self.head, error, self._budget.count)
         said = None if attempt is None else attempt.answered
         own = partial(self._own_headers, attempt)
-        self.client.outlet.write(reply.refusal(self.inbound, self.head, error, said, own, keep=keep))
+        out = reply.refusal(self.inbound, self.head, error, said, own, keep=keep)
+        self._close()
+        report(self.id, self.head, error, self._budget.count)
+        self.client.outlet.write(out)
         self.client.ended(keep=keep, linger=not whole)
 
     def cut(self, attempt: Attempt, error: RelayError) -> None:

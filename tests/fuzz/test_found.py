@@ -41,19 +41,12 @@ def test_reads_that_all_end_between_cr_and_lf_are_not_kept_for_ever() -> None:
     assert len(answer.stream._carry) < 1000
 
 
-HELD = pytest.mark.xfail(strict=True, reason="held whole, up to the limit of a frame")
-
-
 @pytest.mark.parametrize(
     "end",
     [
         b"\n\r",
-        pytest.param(
-            b"\r\n\r", marks=pytest.mark.xfail(strict=True, reason="held whole, up to the limit of a frame")
-        ),
-        pytest.param(
-            b"\r\r\n\r", marks=pytest.mark.xfail(strict=True, reason="held whole, up to the limit of a frame")
-        ),
+        b"\r\n\r",
+        b"\r\r\n\r",
     ],
 )
 def test_reads_that_end_so_by_a_strange_hand_are_not_kept_for_ever(end: bytes) -> None:
