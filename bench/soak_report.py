@@ -16,6 +16,8 @@ LONG = 5.0
 request has waited for its head, for relay may have waited for a processor, and beyond the bench's lag."""
 RETIRING = 5.0
 """Seconds after a reload in which the worker may not have heard of it, and still accepts."""
+HELD_BACK = 0.3
+"""For how much of the time that its client takes an upstream must have waited."""
 FELT = 0.8
 """Of the slow clients; the kernel may have lent enough to a few."""
 GROWTH_MIB, GROWTH = 4.0, 0.04
@@ -40,9 +42,9 @@ class Report:
         self.departures: list[float] = []
         self.asked_again: set[int] = set()
         self.killed = self.cut_otherwise = self.closed_idle = 0
-        held_back = {number for upstream in upstreams for number in upstream["held_back"]}
-        self.held_back = len(held_back.intersection(clients["slow"]))
-        """Slow clients that were felt at their upstream."""
+        held_back = dict(pair for upstream in upstreams for pair in upstream["held_back"])
+        self.held_back = sorted(held_back.get(number, 0.0) for number in clients["slow"])
+        """For which part of a slow client's time its upstream could not write."""
         for upstream in upstreams:
             self.wrong += upstream["wrong"]
             self.wrong += [f"stream {number} is still being sent" for number in upstream["active"]]
@@ -109,6 +111,11 @@ class Report:
             elif number in asked and closed[number] >= at:
                 self.departures.append(closed[number] - at)
 
+    @property
+    def felt(self) -> int:
+        """Slow clients that have held their upstream back."""
+        return sum(part > HELD_BACK for part in self.held_back)
+
     # What the kernel has seen.
 
     def left(self, baseline: dict[str, int], left: dict[str, int]) -> None:
@@ -142,8 +149,8 @@ class Report:
         for seconds in self.departures:
             if seconds > allowed:
                 self.wrong.append(f"a stream went on for {seconds:.1f} s without its client")
-        if self.held_back < FELT * len(self.clients["slow"]):
-            count = f"{self.held_back} of {len(self.clients['slow'])}"
+        if self.felt < FELT * len(self.clients["slow"]):
+            count = f"{self.felt} of {len(self.clients['slow'])}"
             self.wrong.append(f"only {count} slow clients have held their upstream back")
         samples, growth = self.memory()
         allowed = max([GROWTH_MIB, *(GROWTH * one.rss / MIB for one in samples[:1])])
@@ -165,6 +172,7 @@ class Report:
             "closed_idle": self.closed_idle,
             "departures": len(self.departures),
             "slow": len(self.clients["slow"]),
+            "felt": self.felt,
             "held_back": self.held_back,
             "descriptors": self.descriptors,
             "samples": [asdict(one) for one in self.watch.samples],
@@ -199,7 +207,7 @@ class Report:
             ("asked on a kept connection", f"{clients['kept']:,}"),
             ("sent again there, after a kill, a reload", f"{len(self.asked_again):,}, {self.closed_idle:,}"),
             ("client gone → upstream closed", spread(self.departures)),
-            ("slow clients, felt at the upstream", f"{len(clients['slow']):,}, {self.held_back:,}"),
+            ("slow clients, felt at the upstream", f"{len(clients['slow']):,}, {self.felt:,}"),
             ("open before → after", self.descriptors),
             *self._memory_rows(),
             ("time to connect", spread(clients["connects"])),

@@ -28,8 +28,6 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 END = b"0\r\n\r\n"
 SEND_BUFFER = 16 * 1024
 """So that a client that takes nothing is felt here, and not swallowed by what the kernel lends."""
-HELD_BACK = 0.1
-"""Of the time that its client takes; a stream whose writes have waited longer was held back."""
 
 
 class Gone(Exception):
@@ -45,7 +43,8 @@ class Upstream:
         """Those that were broken before anything counted, and may be asked for again."""
         self.left: dict[int, float] = {}
         """When the connection of a stream that was still sent was closed by relay."""
-        self.held_back: set[int] = set()
+        self.held_back: dict[int, float] = {}
+        """How long its writes have waited, as a part of the time that its client takes."""
         self.connections: set[Connection] = set()
         self.wrong: list[str] = []
         self.lag = Lag()
@@ -63,7 +62,7 @@ class Upstream:
             "early": list(self.early),
             "left": list(self.left.items()),
             "active": self.active,
-            "held_back": list(self.held_back),
+            "held_back": list(self.held_back.items()),
             "wrong": self.wrong,
         }
 
@@ -122,8 +121,8 @@ class Connection(asyncio.Protocol):
         try:
             await self.answer(script)
             self.script = None
-            if self.waited > HELD_BACK * script.deltas * script.interval:
-                self.upstream.held_back.add(script.number)
+            if script.client == "slow":
+                self.upstream.held_back[script.number] = self.waited / (script.deltas * script.interval)
             if script.fault == "closes-after":
                 await asyncio.sleep(random.uniform(0, 0.1))
                 if self.script is None:

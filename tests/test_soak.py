@@ -44,7 +44,7 @@ def test_nothing_is_lost_under_kills_and_reloads() -> None:
     assert report["killed"] > 0
     assert report["reloads"] == 5
     assert report["departures"] > 0
-    assert report["held_back"] > 0
+    assert report["felt"] > 0
 
 
 # --- in this process --------------------------------------------------------------------------------
