@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relay"
 
 LAYERS: dict[str, str] = {
-    "ground": "__init__ errors config source.*",
+    "ground": "__init__ errors config metrics source.*",
     "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.target wire.http1 wire.endpoints "
     "wire.forwarding wire.translated",
     "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming "
