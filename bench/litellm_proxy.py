@@ -1,7 +1,7 @@
 """LiteLLM, the rival in translation: installed where it is missing, configured to do nothing else.
 
 It lives in a virtual environment of its own, made from the Python that runs the bench and kept in
-the user's cache: its hundred packages are nothing to put beside relay's three. Of its requirements
+the user's cache: its hundred packages are nothing to put beside relay's five. Of its requirements
 two pins are lifted, because a package index that lags by a day or two would otherwise decide
 whether it can be had: `certifi` are the roots of TLS, `litellm-proxy-extras` the migrations of a
 database, and neither has a part in a stream on loopback without a database.

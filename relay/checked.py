@@ -22,6 +22,7 @@ from relay.errors import (
     UpstreamTruncated,
 )
 from relay.mending import Mender
+from relay.recognising import Recogniser, Verdict
 from relay.stream import ResponseStream
 from relay.wire import sse
 from relay.wire.framing import BodyDecoder, BodyEncoder, Buffer, Data
@@ -30,9 +31,6 @@ from relay.wire.inflate import Inflater
 _EARLY_LIMIT = 256 * 1024
 """Bytes held before the first frame that counts; beyond it they leave. `response.created` repeats what codex
 asked, some 30 KiB of instructions and as many of tools, and `response.in_progress` repeats them again."""
-_SEVERAL = 2
-_MANY_DELTAS = 8
-"""As many deltas in one read and no other read with any are no stream."""
 _CLOSED = "the upstream closed the connection"
 _DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[{\[]")
 _UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?[ \t\r\n]*")
@@ -49,9 +47,9 @@ class CheckedStream(ResponseStream):
         "_line_by_line",
         "_looked",
         "_mender",
-        "_reads",
-        "_seen_deltas",
+        "_settled",
         "_sniffing",
+        "recogniser",
     )
 
     def __init__(
@@ -63,9 +61,11 @@ class CheckedStream(ResponseStream):
         frame_limit: int,
         inflater: Inflater | None = None,
         look_ahead: bool = False,
+        recogniser: Recogniser | None = None,
     ) -> None:
         super().__init__(decoder, encoder, frame_limit=frame_limit, inflater=inflater)
         self._mender = mender
+        self.recogniser = recogniser or Recogniser()
         mender.announcing = look_ahead
         self._early: bytearray | None = bytearray()
         self._sniffing = True
@@ -73,8 +73,8 @@ class CheckedStream(ResponseStream):
         self._line_by_line = False
         self._looked = False
         """Two data lines of the frame at hand have been seen, and it is known what they are."""
-        self._reads = 0
-        self._seen_deltas = 0
+        self._settled = False
+        """It is a stream, and known for what it is: frames like the last one may pass unread."""
         self._end_code: str | None = None
         self._passing = False  # the first read is looked at for what it is
 
@@ -108,8 +108,16 @@ class CheckedStream(ResponseStream):
 
     @property
     def note(self) -> bytes:
-        """Set when the body is a JSON document, which leaves as a stream."""
-        return b"" if self._document is None else b"x-relay-converted: json\r\n"
+        """Set when the body is a JSON document, which leaves as a stream, or a stream that is none."""
+        if self._document is not None:
+            return b"x-relay-converted: json\r\n"
+        verdict = self.recogniser.early(self._mender.checker)
+        return b"" if verdict is None else f"x-relay-verdict: {verdict.name}\r\n".encode()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What a proxy before us did to it and does not say; the end may show more than the beginning."""
+        return self.recogniser.verdict(self._mender.checker, self._end_code)
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -118,11 +126,7 @@ class CheckedStream(ResponseStream):
     @property
     def flags(self) -> frozenset[str]:
         checker = self._mender.checker
-        seen = {
-            "one-read": self._reads == 1 and checker.deltas >= _MANY_DELTAS,
-            "slices": checker.sliced,
-        }
-        return frozenset(checker.flags | {flag for flag, there in seen.items() if there})
+        return frozenset(checker.flags | self.recogniser.flags(checker))
 
     @property
     def usage(self) -> Usage | None:
@@ -172,12 +176,14 @@ class CheckedStream(ResponseStream):
 
     def _take_chunk(self, data: Data, view: memoryview, start: int, end: int, begin: int) -> list[Buffer]:
         cut = end - 2
-        if self._reads > 1:
+        if self._settled:
             if self._mender.passes(data, view, begin, cut):
                 return [view[start:end]]
             if (said := self._mender.says(data, view, begin, cut)) is not None:
                 return [b"%x\r\n%b\r\n" % (len(said), said)]
         if not self._sniffing and self._document is None and self._early is None:
+            if not self._settled:
+                self.recogniser.show(data, begin, cut)
             try:
                 answer = self._ask(data, view, begin, cut)
             except UpstreamMalformed as error:
@@ -199,11 +205,13 @@ class CheckedStream(ResponseStream):
         self._count_read()
 
     def _count_read(self) -> None:
-        if self._reads < _SEVERAL and self._mender.checker.deltas != self._seen_deltas:
-            self._seen_deltas = self._mender.checker.deltas
-            self._reads += 1
+        if not self._settled:
+            self.recogniser.seen(self._mender.checker)
+            self._settled = self.recogniser.settled
 
     def _take(self, data: Data, view: memoryview, start: int, end: int, out: list[Buffer]) -> None:
+        if not self._settled:
+            self.recogniser.show(data, start, end)
         if self._sniffing:
             self._sniff(self._carry + view[start:end])
         if self._document is not None:
@@ -253,7 +261,9 @@ class CheckedStream(ResponseStream):
     def _ask(self, data: Data, view: memoryview, start: int, cut: int) -> list[Buffer] | None:
         """The mender's answer for whole frames."""
         try:
-            return self._mender.take(data, view, start, cut)
+            answer = self._mender.take(data, view, start, cut)
+            self.recogniser.mind_id(self._mender.checker, data, start, cut)
+            return answer
         except Malformed as fault:
             if self.ended:  # what follows the last word is nothing, whatever it is
                 return None if self._mender.report else [*fault.before]

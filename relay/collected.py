@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from relay.dialects.deltas import Usage
 from relay.errors import FramingError, RelayError
 from relay.wire.framing import BodyDecoder, BodyEncoder, Buffer, Data, Span
 from relay.wire.inflate import Inflater
@@ -18,6 +19,8 @@ class Conversion(ABC):
 
     note = b""
     """A header line about it, known when ``convert`` has returned."""
+    usage: Usage | None = None
+    """Tokens as far as the answer told them, known then too."""
 
     @abstractmethod
     def convert(self, status: int, body: bytes) -> bytes:
@@ -59,6 +62,10 @@ class CollectedAnswer:
     @property
     def note(self) -> bytes:
         return self._conversion.note
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._conversion.usage
 
     def receive(self, data: Data, view: memoryview, start: int, end: int) -> list[Buffer]:
         """Nothing until the body is over, then all of the answer."""

@@ -7,68 +7,13 @@ that runs changes a setting. Bad text is a ``UsageError`` that says what was exp
 from __future__ import annotations
 
 import enum
-import os
 import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from relay.access import Keys, Spend
+from relay.address import NAME, V6, ListenAddress, Origin, socket_path
 from relay.errors import UsageError
-
-_NAME = r"[A-Za-z0-9._-]+"
-_V6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """Where to listen: ``host:port``, ``[v6]:port`` or ``unix:/path`` (then host is empty)."""
-
-    host: str = ""
-    port: int = 0
-    path: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> ListenAddress:
-        if text.startswith("unix:"):
-            return cls(path=_socket_path(text))
-        match = re.fullmatch(rf"(?:\[({_V6})\]|({_NAME})?):([0-9]{{1,5}})", text)
-        if match is None or int(match[3]) > 65535:
-            raise UsageError(f"listen address {text!r}: expected host:port, [::1]:port or unix:/path.sock")
-        return cls(host=match[1] or match[2] or "", port=int(match[3]))
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The same for a person to click: ``http://127.0.0.1:8787``."""
-        return str(self) if self.path is not None else f"http://{self}"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port of an upstream, or its UNIX socket path; what a connection is for."""
-
-    host: str
-    port: int
-    tls: bool = False
-    path: str | None = None
-
-    @property
-    def authority(self) -> str:
-        """The value of ``Host`` for requests to it; a default port is left out (RFC 9110 §7.2)."""
-        if self.path is not None:
-            return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix:{self.path}"
-        return f"{'https' if self.tls else 'http'}://{self.authority}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +36,18 @@ class Upstream:
     """Requests in flight at once, until their last byte; 0: no limit."""
     health: str = ""
     """A path that is asked at intervals to see whether it is well; empty: never."""
+    sdk: bool = False
+    """Its URL is what SDKs call a base URL: the API's paths stand right under it, whatever the client's
+    path names (``/chat/completions``, ``/responses``; ``/v1/messages`` in Anthropic's)."""
+    query: str = ""
+    """Goes to every one of its targets: ``api-version=2024-10-21``."""
+    api_key: str = field(default="", repr=False)
+    """Sent in place of the client's; empty: the client's own is forwarded."""
+    key_header: str = ""
+    """Where it looks for the key: ``authorization`` (Bearer), ``x-api-key`` or ``api-key``; empty: as its
+    dialect says."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Set on every request to it, in place of the client's of these names."""
 
     @classmethod
     def parse(cls, text: str) -> Upstream:
@@ -99,7 +56,7 @@ class Upstream:
         No error shows a user name, a password or a query: they may be secrets.
         """
         if text.startswith("unix:"):
-            return cls(Origin(host="localhost", port=0, path=_socket_path(text)))
+            return cls(Origin(host="localhost", port=0, path=socket_path(text)))
         shown = repr(re.sub(r"^(\w+:/*)?.*@", r"\1…@", text).partition("?")[0])
         try:
             url = urlsplit(text)
@@ -108,7 +65,7 @@ class Upstream:
         except ValueError as error:
             reason = "a user name has no place here" if "@" in text else error
             raise UsageError(f"upstream {shown}: {reason}") from error
-        if url.scheme not in ("http", "https") or not re.fullmatch(f"{_NAME}|{_V6}", host) or port == 0:
+        if url.scheme not in ("http", "https") or not re.fullmatch(f"{NAME}|{V6}", host) or port == 0:
             raise UsageError(
                 f"upstream {shown}: expected http://host[:port][/base], https://… or unix:/path.sock"
             )
@@ -279,10 +236,90 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteTarget:
+    """One upstream of a route, by its name, and how this route asks it.
+
+    order     those of the lowest are asked first, the others when these cannot
+    weight    its share among those of the same order
+    model     the name that it knows the model by; ``*`` stands for what the ``*`` of the route's pattern
+              was; empty: as the client says
+    dialects  those it is asked in, where not all that the upstream speaks; empty: the upstream's
+    profile   what kind of server it is there; empty: the upstream's
+    """
+
+    upstream: str
+    order: int = 1
+    weight: int = 1
+    model: str = ""
+    dialects: tuple[str, ...] = ()
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """Which requests go to which targets, and how. The first rule that fits a request is taken.
+
+    models   patterns with ``*`` of the name in the document; empty: any, and requests that name none
+    paths    patterns with ``*`` of the path without its query; empty: any
+    headers  (name in lower case, pattern of its value), all of which must fit
+    stream   only requests that ask for a stream, or only those that do not; None: both
+    without  fields that the document must not have
+    to       at least one
+    The others replace the general setting; ``timeouts`` and ``limits`` those of these names.
+    """
+
+    to: tuple[RouteTarget, ...]
+    name: str = ""
+    models: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    stream: bool | None = None
+    without: tuple[str, ...] = ()
+    repair: Repair | None = None
+    ask_usage: bool | None = None
+    repeat: Repeat | None = None
+    timeouts: tuple[tuple[str, float], ...] = ()
+    limits: tuple[tuple[str, int], ...] = ()
+
+
+ROUTE_TIMEOUTS = ("connect", "head", "first_frame", "look_ahead", "idle", "exchange", "silence", "terminal")
+"""Those that a route may have of its own: the others are decided before a request is known."""
+ROUTE_LIMITS = ("frame", "document", "translated", "objects")
+
+
+class Direct(enum.Enum):
+    """Which requests go past LiteLLM, straight to providers that speak one of the dialects."""
+
+    NONE = "none"
+    STREAMS = "streams"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class LiteLLM:
+    """The LiteLLM whose file is read and before which relay stands.
+
+    translate  completions in a dialect that a deployment does not speak are translated here, over one that
+               it does; otherwise LiteLLM translates
+    """
+
+    config: str
+    url: str = "http://127.0.0.1:4000"
+    direct: Direct = Direct.NONE
+    translate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that one relay was told."""
 
     upstreams: tuple[Upstream, ...]
+    routes: tuple[RouteRule, ...] = ()
+    """Without any every request may go to every upstream."""
+    keys: Keys = field(default_factory=Keys)
+    spend: Spend = field(default_factory=Spend)
+    litellm: LiteLLM | None = None
+    """Where upstreams, routes and keys have come from, beside what else was said."""
     listen: tuple[ListenAddress, ...] = (ListenAddress("127.0.0.1", 8787),)
     admin: tuple[ListenAddress, ...] = ()
     socket_mode: int | None = None
@@ -301,28 +338,3 @@ class Settings:
     health: Health = field(default_factory=Health)
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
-
-
-def seconds(text: str) -> float:
-    """Read a duration with its unit: ``250ms``, ``5s``, ``2m``, ``1h``."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)", text)
-    if match is None:
-        raise UsageError(f"duration {text!r}: expected a number with its unit, such as 30s, 250ms or 2m")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def size(text: str) -> int:
-    """Read a number of bytes with its unit: ``512B``, ``16KiB``, ``64MiB``, and ``1GB``, which is decimal."""
-    match = re.fullmatch(r"([0-9]{1,9})([KMG]i?B|B)", text)
-    if match is None:
-        raise UsageError(f"size {text!r}: expected a whole number with its unit, such as 16KiB or 64MiB")
-    return int(match[1]) * _BYTES[match[2]]
-
-
-def _socket_path(text: str) -> str:
-    path = text.removeprefix("unix:")
-    if not path.isprintable():
-        raise UsageError(f"{text!r}: expected a path of printable characters")
-    if not path or len(os.fsencode(path)) > 107:  # sun_path holds 108 bytes with its NUL
-        raise UsageError(f"{text!r}: expected unix:/path.sock of at most 107 bytes")
-    return path

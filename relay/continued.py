@@ -24,6 +24,7 @@ from relay.dialects.frame import Frame
 from relay.dialects.request import Profile
 from relay.errors import RelayError, UpstreamClosed, UpstreamMalformed, UpstreamTimeout
 from relay.mending import Mender
+from relay.recognising import Recogniser
 from relay.splicing import Refused, Splice
 from relay.wire import sse
 from relay.wire.framing import BodyDecoder, BodyEncoder, Buffer, ChunkedDecoder, Data
@@ -123,9 +124,14 @@ class ContinuedStream(CheckedStream):
         frame_limit: int,
         inflater: Inflater | None = None,
         look_ahead: bool = False,
+        recogniser: Recogniser | None = None,
     ) -> None:
         super().__init__(
-            decoder, encoder, mender, frame_limit=frame_limit, inflater=inflater, look_ahead=look_ahead
+            *(decoder, encoder, mender),
+            frame_limit=frame_limit,
+            inflater=inflater,
+            look_ahead=look_ahead,
+            recogniser=recogniser,
         )
         self._continuation = Continuation(mender.checker, transcript)
         self._marked = True
@@ -162,6 +168,7 @@ class ContinuedStream(CheckedStream):
         self.consumed = 0
         self._sniffing = True
         self._line_by_line = self._looked = False
+        self.recogniser.stop()
         self._mender.begin_again()
 
     def abandon(self, error: RelayError) -> list[Buffer] | None:
@@ -182,7 +189,7 @@ class ContinuedStream(CheckedStream):
     def _take_chunk(self, data: Data, view: memoryview, start: int, end: int, begin: int) -> list[Buffer]:
         """No frame passes unseen: a first upstream's is kept as it is, a second one's must be spliced on."""
         cut = end - 2
-        if self._reads > 1 and self._continuation.splice is None:
+        if self._settled and self._continuation.splice is None:
             if self._mender.passes(data, view, begin, cut):
                 self._continuation.passed(view[begin:cut])
                 return [view[start:end]]

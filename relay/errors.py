@@ -4,6 +4,10 @@
     RelayError
         ClientError             the client's: 400
             BadDocument         400, a completion's document; the body says it in the client's dialect
+            Unauthorized        401, no key, or one that nobody knows
+            Forbidden           403, a key that may not do this
+            NotFound            404, no route serves the request
+                ModelNotFound   nor knows its model
             HeadTooLarge        431
             BodyTooLarge        413
             VersionNotSupported 505
@@ -15,6 +19,7 @@
             UpstreamClosed      502, reset, or closed before it had answered
                 UpstreamTruncated   closed in the middle of its answer
             UpstreamMalformed   502, a frame that cannot be mended
+            UpstreamDenied      502, it does not accept the key that relay has for it
             UpstreamStatus      its status, where another attempt follows
             UpstreamRefused     the error that the upstream sent where its answer should begin
         ShuttingDown            503, relay's own: draining
@@ -83,6 +88,37 @@ class BadDocument(ClientError):
         super().__init__(message)
         self.status = status
         self.body = body
+
+
+class Unauthorized(ClientError):
+    """The request has no key, or one that is not accepted."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class Forbidden(ClientError):
+    """The key is accepted, but not for this."""
+
+    status = 403
+    code = "key_not_permitted"
+    type = "permission_error"
+
+
+class NotFound(ClientError):
+    """No route serves the request."""
+
+    status = 404
+    code = "not_found"
+    type = "not_found_error"
+
+
+class ModelNotFound(NotFound):
+    """No route knows the model that the request names."""
+
+    code = "model_not_found"
+    logged = "no route knows the model that the request names"
 
 
 class HeadTooLarge(ClientError):
@@ -165,6 +201,12 @@ class UpstreamMalformed(UpstreamError):
     """The upstream sent a frame that cannot be mended, nor left out."""
 
     code = "upstream_invalid_frame"
+
+
+class UpstreamDenied(UpstreamError):
+    """The upstream does not accept relay's own key; its words are not forwarded, they may quote it."""
+
+    code = "upstream_denied"
 
 
 class UpstreamStatus(UpstreamError):

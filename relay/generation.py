@@ -12,14 +12,19 @@ waiting there.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from relay import listen, tls, worker
-from relay.config import ListenAddress, Settings, Upstream
+from relay.address import ListenAddress
+from relay.config import Settings, Upstream
 from relay.errors import UsageError
+from relay.metrics import Counters
 from relay.systemd import Activated
+
+log = logging.getLogger("relay")
 
 _ADMIN = "admin"
 """The name of sockets that were handed over for the admin listener."""
@@ -123,32 +128,42 @@ class Generation:
     """The workers of one configuration."""
 
     def __init__(
-        self, settings: Settings, listeners: Listeners, announce: Callable[[Generation], None]
+        self,
+        settings: Settings,
+        listeners: Listeners,
+        announce: Callable[[Generation], str],
+        counters: Counters | None = None,
     ) -> None:
-        """UsageError says what cannot be used; then nothing has changed."""
+        """UsageError says what cannot be used; then nothing has changed.
+
+        ``announce`` says that every worker serves, and returns what has changed.
+        """
         self.settings = settings
         self.workers = settings.workers
         self.patience = settings.drain.delay + settings.drain.timeout + worker.FAREWELL + _SLACK
         self._upstream_tls = tls.upstream_context(settings)
         self._client_tls = tls.listening_context(settings.tls) if settings.tls is not None else None
         for upstream in settings.upstreams:
-            _resolve(upstream)
+            _look_up(upstream, settings)
         self._listeners = listeners
         self._announce = announce
         self.clients, self.admin = listeners.open(settings)
+        self._counters = counters or Counters()
+        self._counters.know("upstream", map(str, settings.upstreams))
 
     def work(self, place: int, ready: Callable[[], None], lifeline: int) -> int:
         """Be the worker of this place; returns the exit code."""
         clients = [sock for listener in self.clients for sock in listener.of(place, self.workers)]
         admin = [sock for listener in self.admin for sock in listener.sockets]
         self._listeners.close_sockets(but=[*clients, *admin])
-        duties = worker.Duties(self.settings, clients, admin, self._upstream_tls, self._client_tls)
+        contexts = self._upstream_tls, self._client_tls
+        duties = worker.Duties(self.settings, clients, admin, *contexts, self._counters)
         return worker.run(duties, ready, lifeline)
 
-    def serves(self) -> None:
-        """Every worker does."""
+    def serves(self) -> str:
+        """Every worker does. Returns what has changed."""
         self._listeners.keep_only([*self.clients, *self.admin], self.settings.socket_mode)
-        self._announce(self)
+        return self._announce(self)
 
     def stops(self) -> None:
         """Workers are about to stop listening; the system must not go on queueing clients here."""
@@ -169,13 +184,15 @@ def _address(sock: socket.socket) -> ListenAddress:
     return ListenAddress(path=path)
 
 
-def _resolve(upstream: Upstream) -> None:
+def _look_up(upstream: Upstream, settings: Settings) -> None:
     """Fail now rather than at the first request when the upstream's name means nothing."""
     origin = upstream.origin
-    if origin.path is None:
-        try:
-            socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise UsageError(
-                f"the upstream host {origin.host!r} cannot be resolved: {error.strerror}"
-            ) from error
+    if origin.path is not None:
+        return
+    try:
+        socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        said = f"the upstream host {origin.host!r} cannot be resolved: {error.strerror}"
+        if settings.litellm is None or not upstream.sdk:
+            raise UsageError(said) from error
+        log.warning("%s; its requests go through LiteLLM until it can be", said)

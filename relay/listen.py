@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from relay.config import ListenAddress
+from relay.address import ListenAddress
 from relay.errors import UsageError
 
 BACKLOG = 1024

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from relay.checked import CheckedStream
 from relay.collected import CollectedAnswer, Conversion
 from relay.continued import ContinuedStream
 from relay.continuing import Transcript
 from relay.errors import UpstreamClosed
 from relay.mending import Mender
+from relay.recognising import Recogniser
 from relay.stream import ResponseStream
 from relay.wire.forwarding import ResponseForm
 from relay.wire.framing import (
@@ -16,6 +19,7 @@ from relay.wire.framing import (
     Buffer,
     ChunkedEncoder,
     Data,
+    Header,
     PlainEncoder,
     Reframer,
     Span,
@@ -62,11 +66,13 @@ def open_response(
     look_ahead: bool = False,
     never_empty: bool = False,
     transcript: Transcript | None = None,
+    headers: Sequence[Header] = (),
 ) -> Machine:
     """The machine for a response of this form; with a mender its frames are checked.
 
     look_ahead   frames that only announce an answer are held, see ``CheckedStream.holding``
     transcript   what is said is kept, so that another upstream can go on with it
+    headers      of the response, to recognise what a proxy did to it
     never_empty  a body without a byte is a failure; only for responses that may have one (not to HEAD)
     """
     encoder: BodyEncoder = ChunkedEncoder() if form.chunked else PlainEncoder()
@@ -75,15 +81,21 @@ def open_response(
     inflater = Inflater(form.coding, frame_limit) if form.coding else None
     if mender is None:
         return ResponseStream(decoder, encoder, frame_limit=frame_limit, inflater=inflater)
+    recogniser = Recogniser(headers)
     if transcript is not None:
         return ContinuedStream(
             *(decoder, encoder, mender, transcript),
             frame_limit=frame_limit,
             inflater=inflater,
             look_ahead=look_ahead,
+            recogniser=recogniser,
         )
     return CheckedStream(
-        decoder, encoder, mender, frame_limit=frame_limit, inflater=inflater, look_ahead=look_ahead
+        *(decoder, encoder, mender),
+        frame_limit=frame_limit,
+        inflater=inflater,
+        look_ahead=look_ahead,
+        recogniser=recogniser,
     )
 
 

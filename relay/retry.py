@@ -14,7 +14,14 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from relay.config import Repeat, Retry
-from relay.errors import RelayError, UpstreamError, UpstreamRefused, UpstreamStatus, UpstreamUnreachable
+from relay.errors import (
+    RelayError,
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamStatus,
+    UpstreamUnreachable,
+)
 
 RETRYABLE = frozenset({429, 502, 503, 504, 529})
 """Statuses that speak of the moment. 500 is not among them: vLLM answers it to a prompt that is too long."""
@@ -28,12 +35,14 @@ class Fate(enum.Enum):
 
     UNSENT   nothing of it reached the target
     REFUSED  the target said that it did not do it
+    DENIED   the target does not accept relay's key: it never will, but another may do it
     FAILED   it may have been done
     FINAL    it would fail again
     """
 
     UNSENT = enum.auto()
     REFUSED = enum.auto()
+    DENIED = enum.auto()
     FAILED = enum.auto()
     FINAL = enum.auto()
 
@@ -41,15 +50,25 @@ class Fate(enum.Enum):
 _STATUSES = {429: Fate.REFUSED, 503: Fate.REFUSED, 529: Fate.REFUSED, 502: Fate.FAILED, 504: Fate.FAILED}
 
 
-def fate_of_status(status: int) -> Fate:
-    """That of an answer with this status in its head."""
-    return _STATUSES.get(status, Fate.FINAL)
+def fate_of_status(status: int, *, own_key: bool = False, bypass: bool = False) -> Fate:
+    """That of an answer with this status in its head.
+
+    own_key  it was asked with relay's key: 401 is no word about the client's
+    bypass   it was asked in place of a proxy that renames or leaves out parameters before it asks: what it
+             refuses the proxy may get
+    """
+    fate = _STATUSES.get(status, Fate.FINAL)
+    if fate is Fate.FINAL and own_key and (status == 401 or (bypass and 400 <= status < 500)):
+        return Fate.DENIED
+    return fate
 
 
 def fate_of(error: RelayError, *, unsent: bool) -> Fate:
     """That of an attempt that ended with this error; ``unsent``: surely nothing of it was read."""
     if not isinstance(error, UpstreamError):
         return Fate.FINAL
+    if isinstance(error, UpstreamDenied):
+        return Fate.DENIED
     if isinstance(error, UpstreamRefused | UpstreamStatus):
         fate = fate_of_status(error.status)
         return Fate.FAILED if fate is Fate.FINAL and error.status >= 500 else fate
@@ -122,7 +141,12 @@ class _Who(enum.Flag):
     ALL = IDEMPOTENT | COMPLETION | OTHER
 
 
-_SAFE = {Fate.UNSENT: _Who.ALL, Fate.REFUSED: _Who.IDEMPOTENT | _Who.COMPLETION, Fate.FAILED: _Who.IDEMPOTENT}
+_SAFE = {
+    Fate.UNSENT: _Who.ALL,
+    Fate.REFUSED: _Who.IDEMPOTENT | _Who.COMPLETION,
+    Fate.DENIED: _Who.IDEMPOTENT | _Who.COMPLETION,
+    Fate.FAILED: _Who.IDEMPOTENT,
+}
 _ALLOWED: dict[Repeat, dict[Fate, _Who]] = {
     Repeat.OFF: {},
     Repeat.SAFE: _SAFE,
@@ -135,10 +159,15 @@ _MOST_DOUBLINGS = 32
 class Attempts:
     """Those of one request."""
 
-    __slots__ = ("_allowed", "_ends", "_settings", "_who", "count")
+    __slots__ = ("_allowed", "_delegated", "_ends", "_settings", "_who", "count")
 
-    def __init__(self, settings: Retry, *, idempotent: bool, completion: bool, began: float) -> None:
+    def __init__(
+        self, settings: Retry, *, idempotent: bool, completion: bool, began: float, delegated: bool = False
+    ) -> None:
+        """``delegated``: the last target tries again by itself (LiteLLM: three times, up to 22 s). What it
+        has answered is not asked of it once more."""
         self._settings = settings
+        self._delegated = delegated
         self._allowed = _ALLOWED[settings.repeat]
         self._who = (
             (_Who.IDEMPOTENT if idempotent else _Who.NONE) | (_Who.COMPLETION if completion else _Who.NONE)
@@ -163,6 +192,8 @@ class Attempts:
         once; ``dice`` is a number from 0 up to 1.
         """
         if not self._who & self._allowed.get(fate, _Who.NONE) or self.used_up:
+            return None
+        if not elsewhere and (fate is Fate.DENIED or (self._delegated and fate is not Fate.UNSENT)):
             return None
         if not elsewhere and wait is not None and wait > self._settings.longest_pause:
             return None  # its client knows better than we whether to wait so long

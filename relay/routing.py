@@ -7,7 +7,7 @@ its last byte: counted to its head only, a server busy with long streams would l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from relay.config import Health, Upstream
 from relay.health import TargetHealth
@@ -16,10 +16,10 @@ _SLACK = 1e-9
 """What the rounding of sums may amount to."""
 
 
-class Target:
-    """One upstream as this worker sees it."""
+class Server:
+    """One upstream as this worker sees it, whichever routes lead to it."""
 
-    __slots__ = ("credit", "health", "in_flight", "limit", "upstream")
+    __slots__ = ("health", "in_flight", "limit", "upstream")
 
     def __init__(self, upstream: Upstream, health: TargetHealth, limit: int = 0) -> None:
         self.upstream = upstream
@@ -27,12 +27,34 @@ class Target:
         self.limit = limit
         """Requests in flight at once; 0: any number."""
         self.in_flight = 0
+
+
+class Target:
+    """One candidate of a route: a server, and how this route asks it."""
+
+    __slots__ = ("credit", "health", "model", "server", "upstream")
+
+    def __init__(self, server: Server, upstream: Upstream | None = None, model: str = "") -> None:
+        self.server = server
+        self.health = server.health
+        self.upstream = upstream or server.upstream
+        """The server's, with the order, the weight and the dialects that it has here."""
+        self.model = model
+        """The name that it knows the model by, with ``*`` for a part of the client's; empty: the client's."""
         self.credit = 0.0
         """Requests that it should have had by its weight, less those that it got."""
 
     @property
     def name(self) -> str:
         return str(self.upstream)
+
+    @property
+    def in_flight(self) -> int:
+        return self.server.in_flight
+
+    @property
+    def limit(self) -> int:
+        return self.server.limit
 
     @property
     def full(self) -> bool:
@@ -42,18 +64,37 @@ class Target:
     def load(self) -> float:
         return self.in_flight / self.upstream.weight
 
+    def take(self, now: float) -> None:
+        """A request is in flight."""
+        self.server.in_flight += 1
+        if self.health.half_open(now):
+            self.health.trying()
+
+    def release(self) -> None:
+        """The last byte has left, or the attempt has failed."""
+        assert self.in_flight > 0, f"{self} released more often than chosen"
+        self.server.in_flight -= 1
+        if not self.in_flight:
+            self.health.left()  # whoever tried it has gone, and if it was without a word
+
     def __repr__(self) -> str:
         return f"<Target {self.name} {self.in_flight}/{self.limit or '-'}>"
+
+
+def servers(upstreams: Iterable[Upstream], health: Health, *, workers: int = 1) -> list[Server]:
+    """Each of these as one worker of so many sees it."""
+    return [
+        Server(upstream, TargetHealth(health), _share(upstream.concurrency, workers))
+        for upstream in upstreams
+    ]
 
 
 class Targets:
     """All that may serve the same requests."""
 
-    def __init__(self, upstreams: Sequence[Upstream], health: Health, *, workers: int = 1) -> None:
-        self._targets = tuple(
-            Target(upstream, TargetHealth(health), _share(upstream.concurrency, workers))
-            for upstream in upstreams
-        )
+    def __init__(self, targets: Iterable[Target]) -> None:
+        self._targets = tuple(targets)
+        self._servers = frozenset(target.server for target in self._targets)
 
     def __iter__(self) -> Iterator[Target]:
         return iter(self._targets)
@@ -68,17 +109,12 @@ class Targets:
             return None
         best = min(rank for rank, _ in ranked)
         chosen = _in_turn([target for rank, target in ranked if rank == best])
-        chosen.in_flight += 1
-        if chosen.health.half_open(now):
-            chosen.health.trying()
+        chosen.take(now)
         return chosen
 
-    def release(self, target: Target) -> None:
-        """The last byte has left, or the attempt has failed."""
-        assert target.in_flight > 0, f"{target} released more often than chosen"
-        target.in_flight -= 1
-        if not target.in_flight:
-            target.health.left()  # whoever tried it has gone, and if it was without a word
+    def shares(self, other: Targets) -> bool:
+        """One server may be asked by either."""
+        return not self._servers.isdisjoint(other._servers)
 
     def elsewhere(self, now: float, tried: Collection[Target]) -> bool:
         """Is there one with room that has not been tried and is not doubtful."""

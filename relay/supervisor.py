@@ -5,9 +5,10 @@ it. It has no loop and no handlers, and waits for one signal at a time (sigwait)
 written its number into the one pipe, to say that it serves, comes as a signal (SIGIO). It imports what
 workers need before it forks them, so that they share those pages.
 
-A reload (HUP) makes a new ``Generation`` first; what cannot be read changes nothing. Then each place gets
-a second worker, and when that one serves, the first is told to retire: it accepts no more and ends with
-its last stream. One that dies before it serves leaves the old one at work, and is tried again.
+A reload (HUP, or files that have changed) makes a new ``Generation`` first; what cannot be read changes
+nothing. Then each place gets a second worker, and when that one serves, the first is told to retire: it
+accepts no more and ends with its last stream. One that dies before it serves leaves the old one at work,
+and is tried again.
 
 Workers are process groups of their own, so that Ctrl-C reaches them once, through here; and each holds
 the reading end of a pipe, the lifeline, which ends when the supervisor does, however it dies.
@@ -26,7 +27,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.errors import UsageError
+from relay.metrics import Counters
+from relay.reloads import Reloads
 from relay.systemd import Notifier
+from relay.watching import INTERVAL
 from relay.worker import RETIRE
 
 log = logging.getLogger("relay")
@@ -55,8 +59,11 @@ class Generation(Protocol):
         It calls ``ready`` when it serves and drains when the descriptor ``lifeline`` ends.
         """
 
-    def serves(self) -> None:
-        """Called once, when every place has a worker of this generation that serves."""
+    def serves(self) -> str:
+        """Called once, when every place has a worker of this generation that serves.
+
+        Returns what has changed, for whoever asked for the reload.
+        """
 
     def stops(self) -> None:
         """Called once, before its workers are told to stop."""
@@ -69,6 +76,8 @@ class Worker:
     pid: int
     started: float
     generation: Generation
+    row: int = -1
+    """Where it counts."""
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -109,11 +118,21 @@ class Supervisor:
     """Runs the workers of one generation, and of those that follow it."""
 
     def __init__(
-        self, generation: Generation, reload: Callable[[], Generation], notifier: Notifier | None = None
+        self,
+        generation: Generation,
+        reload: Callable[[], Generation],
+        notifier: Notifier | None = None,
+        counters: Counters | None = None,
+        changed: Callable[[], bool] | None = None,
     ) -> None:
+        """``changed`` is asked once in a while whether there is something to reload."""
         self._generation = generation
         self._reload = reload
         self._notifier = notifier or Notifier()
+        self._counters = counters or Counters.shared()
+        self._reloads = Reloads(self._counters)
+        self._changed = changed
+        self._look_at = 0.0
         self._places: list[Place] = []
         self._retired: dict[int, Worker] = {}
         self._served: Generation | None = None
@@ -129,6 +148,7 @@ class Supervisor:
         fcntl.fcntl(self._pipe[0], fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self._pipe[0], fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
         self._lifeline = os.pipe()
+        self._reloads.open()
         self._adjust_places()
         while not self._stops or any(self._all()):
             if not self._stops:
@@ -148,6 +168,8 @@ class Supervisor:
             times.append(self._kill_at)
         if self._notifier.watchdog:
             times.append(self._sign_of_life_at)
+        if self._changed is not None and not self._stops:
+            times.append(self._look_at)
         if not times:
             return signal.sigwait(_SIGNALS)
         info = signal.sigtimedwait(_SIGNALS, max(0.0, min(times) - time.monotonic()))
@@ -176,9 +198,11 @@ class Supervisor:
     def _renew(self) -> None:
         """Let a new generation take over, if there can be one."""
         self._notifier.reloading()
+        self._reloads.begins()
         try:
             generation = self._reload()
         except Exception as error:
+            self._reloads.fails(str(error) or type(error).__name__)
             unforeseen = not isinstance(error, UsageError)
             log.error("not reloaded, the settings stay as they were: %s", error, exc_info=unforeseen)
             self._notifier.ready(self._status())
@@ -196,6 +220,10 @@ class Supervisor:
         if self._notifier.watchdog and now >= self._sign_of_life_at:
             self._notifier.alive()
             self._sign_of_life_at = now + self._notifier.watchdog
+        if self._changed is not None and not self._stops and now >= self._look_at:
+            self._look_at = now + INTERVAL
+            if self._changed():
+                self._renew()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
             for worker in self._all():
@@ -229,18 +257,21 @@ class Supervisor:
                 place.starting = self._start(number)
 
     def _start(self, place: int) -> Worker:
+        row = self._counters.take()
         pid = os.fork()
         if not pid:
-            self._be_worker(place)
-        return Worker(pid, time.monotonic(), self._generation)
+            self._be_worker(place, row)
+        return Worker(pid, time.monotonic(), self._generation, row)
 
-    def _be_worker(self, place: int) -> None:
+    def _be_worker(self, place: int, row: int) -> None:
         """What the child does instead of returning. It takes signals when it can act on them."""
         code = 1
         try:
             os.setpgid(0, 0)
             os.close(self._lifeline[1])
             os.close(self._pipe[0])
+            self._reloads.close()
+            self._counters.enter(row)
             code = self._generation.work(place, self._say_ready, self._lifeline[0])
         except Exception:
             log.exception("a worker failed")
@@ -276,7 +307,8 @@ class Supervisor:
             if place.serving is not None:
                 self._retire(place.serving)
         del self._places[self._generation.workers :]
-        self._generation.serves()
+        self._reloads.serves()
+        self._reloads.succeeds(self._generation.serves())
         self._notifier.ready(self._status())
 
     def _retire(self, worker: Worker) -> None:
@@ -289,6 +321,7 @@ class Supervisor:
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if not pid:
                 continue
+            self._counters.leave(worker.row)
             code = os.waitstatus_to_exitcode(status)
             if self._retired.pop(pid, None) is not None:
                 log.info("worker %d ended (%d); it had retired", pid, code)
@@ -297,13 +330,15 @@ class Supervisor:
                 if worker in (place.serving, place.starting):
                     place.has_lost(worker, time.monotonic())
             if not self._stops:
-                self._complain(pid, code)
+                self._complain(worker, code)
 
-    def _complain(self, pid: int, code: int) -> None:
+    def _complain(self, worker: Worker, code: int) -> None:
         """One that fails before relay has ever served will fail again: then there is no relay."""
         if self._served is None and code > 0:
-            log.error("worker %d ended (%d) before relay had ever served", pid, code)
+            log.error("worker %d ended (%d) before relay had ever served", worker.pid, code)
             self._code = code
             self._stop(signal.SIGTERM)
         else:
-            log.warning("worker %d ended (%d); starting another", pid, code)
+            log.warning("worker %d ended (%d); starting another", worker.pid, code)
+            if worker.generation is self._generation is not self._served:
+                self._reloads.hangs(f"a worker with the new settings ended ({code}); starting another")

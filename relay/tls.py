@@ -22,7 +22,8 @@ _NOT_HTTPS = (
 
 def upstream_context(settings: Settings) -> ssl.SSLContext | None:
     """How upstreams are verified: the system's roots, or those of ``SSL_CERT_FILE``; None: none uses TLS."""
-    if not any(upstream.origin.tls for upstream in settings.upstreams):
+    webhook = settings.spend.webhook.startswith("https:")
+    if not webhook and not any(upstream.origin.tls for upstream in settings.upstreams):
         return None
     roots = os.environ.get("SSL_CERT_FILE") or None
     try:

@@ -99,6 +99,7 @@ class TranslatedDocument(Conversion):
             failure = Failure(f"the upstream's answer cannot be translated: {fault}")
             raise refusal(self._client, failure) from fault
         finally:
+            self.usage = checker.usage
             checker.close()
         raise refusal(self._client, checker.failure)
 

@@ -27,6 +27,7 @@ import uvloop
 
 from relay.config import Settings
 from relay.errors import ShuttingDown
+from relay.metrics import Counters
 from relay.net.accepting import Acceptor, Places
 from relay.net.admin import Admin
 from relay.net.hangup import Hangups
@@ -39,6 +40,8 @@ log = logging.getLogger("relay")
 RETIRE = signal.SIGUSR1
 FAREWELL = 1.0
 """Seconds that what is said to the clients of cut streams may take to leave."""
+_LAST_RECORDS = 3.0
+"""Seconds in which what the last streams have cost must be told."""
 _GRACE = 1.0
 """Seconds after which a connection without a request is idle when its worker retires: a request that was
 sent to a relay that only reloads is not to be lost."""
@@ -46,13 +49,14 @@ sent to a relay that only reloads is not to be lost."""
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What one worker is for: its settings, its sockets, the contexts of both sides of TLS."""
+    """What one worker is for: its settings, its sockets, both sides' contexts of TLS, and where it counts."""
 
     settings: Settings
     clients: Sequence[socket.socket]
     admin: Sequence[socket.socket]
     upstream_tls: ssl.SSLContext | None
     client_tls: ssl.SSLContext | None
+    counters: Counters
 
 
 def run(duties: Duties, ready: Callable[[], None], lifeline: int) -> int:
@@ -75,10 +79,11 @@ def _raise_descriptor_limit() -> None:
 async def _serve(duties: Duties, ready: Callable[[], None], lifeline: int) -> int:
     loop = asyncio.get_running_loop()
     settings = duties.settings
-    relay = Relay(loop, settings, Pool(loop, settings, duties.upstream_tls), Hangups(loop))
+    pool = Pool(loop, settings, duties.upstream_tls)
+    relay = Relay(loop, settings, pool, Hangups(loop), counters=duties.counters)
     probes = Probes(loop, relay.targets, relay.pool.dial, settings.health)
     orders = _Orders(loop, lifeline)
-    admin = Admin(loop, lambda: _unready(relay, orders))
+    admin = Admin(loop, lambda: _unready(relay, orders), duties.counters)
     places = Places.of(relay)
     acceptors = [
         Acceptor(relay, sock, None if sock.family == socket.AF_UNIX else duties.client_tls, places)
@@ -105,6 +110,8 @@ async def _serve(duties: Duties, ready: Callable[[], None], lifeline: int) -> in
         desk.close()
     admin.close()
     probes.close()
+    if relay.spending is not None:
+        await relay.spending.close(_LAST_RECORDS)
     relay.pool.close()
     relay.hangups.close()
     return 0

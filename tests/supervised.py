@@ -3,7 +3,7 @@
 ``settings`` holds the name of the generation, how many workers it has and how many seconds they may take to
 end; ``bad`` is what cannot be read. ``manner`` says what a worker that starts now does: it ``serves``, it
 ``dies`` before it serves, it ``hangs`` and never serves, or it is ``deaf`` and serves without ever ending.
-All that happens is a line on stderr.
+Each counts itself. All that happens is a line on stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relay.errors import UsageError
+from relay.metrics import SPEND_DROPPED, Counters
 from relay.supervisor import Supervisor
 from relay.systemd import Notifier
 from relay.worker import RETIRE
@@ -31,8 +32,9 @@ def say(*words: object) -> None:
 class Scripted:
     """One generation."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, counters: Counters | None = None) -> None:
         self.folder = folder
+        self.counters = counters or Counters()
         words = (folder / "settings").read_text().split()
         if words[0] == "bad":
             raise UsageError("these settings are bad")
@@ -45,6 +47,7 @@ class Scripted:
     def work(self, place: int, ready: Callable[[], None], lifeline: int) -> int:
         manner = (self.folder / "manner").read_text()
         say(self.name, place, os.getpid(), manner)
+        self.counters.count(SPEND_DROPPED)
         if manner == "dies":
             return 3
         waited_for = {signal.SIGTERM, signal.SIGINT, RETIRE, LAST_STREAM}
@@ -57,8 +60,10 @@ class Scripted:
             if number != RETIRE and manner != "deaf":
                 return 0
 
-    def serves(self) -> None:
+    def serves(self) -> str:
         say("all serve", self.name)
+        say("counted", int(self.counters.total(SPEND_DROPPED)))
+        return f"now {self.name}"
 
     def stops(self) -> None:
         say("all stop", self.name)
@@ -66,7 +71,9 @@ class Scripted:
 
 def main(folder: Path) -> int:
     with contextlib.suppress(KeyboardInterrupt):
-        return Supervisor(Scripted(folder), lambda: Scripted(folder), Notifier.of()).run()
+        counters = Counters.shared()
+        first = Scripted(folder, counters)
+        return Supervisor(first, lambda: Scripted(folder, counters), Notifier.of(), counters).run()
     return 1
 
 

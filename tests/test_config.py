@@ -8,21 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.config import (
-    Drain,
-    Health,
-    Limits,
-    ListenAddress,
-    Origin,
-    Queue,
-    Retry,
-    Settings,
-    Timeouts,
-    Tls,
-    Upstream,
-    seconds,
-    size,
-)
+from relay.address import ListenAddress, Origin, seconds, size
+from relay.config import Drain, Health, Limits, Queue, Retry, Settings, Timeouts, Tls, Upstream
 from relay.errors import UsageError
 
 LONGEST = "/" + "s" * 106

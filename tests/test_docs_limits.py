@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import pytest
 
-from relay import options
 from relay.cli import serve_options
 from relay.config import Drain, Health, Limits, Queue, Retry, Settings, Timeouts, Upstream
 from relay.net import descriptors
+from relay.settings import options
 
 LIMITS = Path(__file__).resolve().parents[1] / "docs" / "limits.md"
 FLAGS: dict[type, str] = {
@@ -37,7 +37,7 @@ FIELDS = [
     (struct, field.name)
     for struct in (*FLAGS, Drain, Upstream)
     for field in dataclasses.fields(struct)
-    if isinstance(field.default, int | float) and (struct, field.name) not in NO_LIMITS
+    if type(field.default) in (int, float) and (struct, field.name) not in NO_LIMITS
 ]
 every_field = pytest.mark.parametrize(
     ("struct", "name"), FIELDS, ids=[f"{struct.__name__}.{name}" for struct, name in FIELDS]
@@ -93,7 +93,7 @@ def test_a_row_says_how_it_is_switched_off_or_why_it_is_not(struct: type, name: 
 def settings(line: str) -> Settings:
     parser = argparse.ArgumentParser()
     serve_options.add_arguments(parser)
-    return serve_options.settings_of(parser.parse_args(shlex.split(line)))
+    return serve_options.settings_of(parser.parse_args(shlex.split(line)), environ={}).settings
 
 
 @every_field

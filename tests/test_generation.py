@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import ListenAddress, Settings, Upstream
+from relay.address import ListenAddress
+from relay.config import LiteLLM, Settings, Upstream
 from relay.errors import UsageError
-from relay.generation import Listener, Listeners
+from relay.generation import Generation, Listener, Listeners
 
 ANY = ListenAddress("127.0.0.1", 0)
 SETTINGS = Settings(upstreams=(Upstream.parse("http://127.0.0.1:9"),), listen=(ANY,))
@@ -60,3 +61,21 @@ def test_an_address_that_is_taken_leaves_nothing_behind(listeners: Listeners, tm
     assert not new.exists()
     assert listeners.open(SETTINGS)[0] == [first]
     assert first.sockets[0].fileno() > 0
+
+
+DEAD = Upstream.parse("https://no-such-provider.invalid")
+
+
+def test_a_host_that_means_nothing_is_an_error_at_the_start(listeners: Listeners) -> None:
+    with pytest.raises(UsageError, match=r"no-such-provider\.invalid"):
+        Generation(replace(SETTINGS, upstreams=(DEAD,)), listeners, lambda _: None)
+
+
+def test_a_provider_behind_which_litellm_stands_may_come_later(
+    listeners: Listeners, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstreams = (*SETTINGS.upstreams, replace(DEAD, sdk=True))
+    settings = replace(SETTINGS, upstreams=upstreams, litellm=LiteLLM("config.yaml"))
+    assert Generation(settings, listeners, lambda _: None).workers == 1
+    assert "no-such-provider.invalid" in caplog.text
+    assert "through LiteLLM until" in caplog.text

@@ -17,24 +17,24 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relay"
 
 LAYERS: dict[str, str] = {
-    "ground": "__init__ errors config metrics source.*",
+    "ground": "__init__ errors address access config metrics source.* litellm.* settings.*",
     "wire": "wire wire.framing wire.inflate wire.sse wire.edit wire.target wire.http1 wire.endpoints "
-    "wire.forwarding wire.translated",
+    "wire.credentials wire.forwarding wire.translated",
     "dialects": "dialects.deltas dialects.request dialects.reading dialects.conversation dialects.naming "
     "dialects.arguments dialects.grammar dialects.frame dialects.announcing dialects.failures "
     "dialects.checker dialects.codec dialects.profiles dialects.chat_* dialects.chat dialects.messages_* "
     "dialects.messages dialects.responses_* dialects.responses dialects",
-    "core": "health routing retry completion crosstalk likeness patching payload holding mending "
-    "translating stream checked continuing splicing continued collected "
-    "opening translation token_count model_list",
+    "core": "health routing routes keys retry completion crosstalk likeness patching payload holding mending "
+    "translating recognising_burst recognising stream checked continuing splicing continued collected "
+    "opening translation token_count model_list models_merged error_document spend",
     # ----- the asyncio line -----
     "net": "net net.outlet net.deadline net.keepalive net.hangup net.descriptors net.peer net.upstream "
-    "net.dial net.pool net.probing net.waiting net.relay net.tunnel "
-    "net.upload net.document net.checking net.converting net.translating net.reply net.slot "
-    "net.target_request net.download net.attempt net.hedging "
+    "net.dial net.pool net.asking net.admission net.spending net.probing net.waiting net.relay net.tunnel "
+    "net.upload net.document net.checking net.converting net.translating net.reply net.slot net.models "
+    "net.way net.owner net.target_request net.download net.attempt net.aftermath net.hedging "
     "net.continuation net.exchange net.server net.accepting net.admin",
     "fake": "fake.*",
-    "process": "systemd tls listen worker generation supervisor cli.* __main__",
+    "process": "systemd tls listen watching worker generation reloads supervisor cli.* __main__",
 }
 BELOW_THE_LINE = ("ground", "wire", "dialects", "core")
 IMPURE = {"asyncio", "uvloop", "socket", "ssl", "time", "random", "threading", "logging"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay import listen
-from relay.config import ListenAddress
+from relay.address import ListenAddress
 from relay.errors import UsageError
 from relay.listen import bind, bind_each, bound_url, unlinked_at_end
 

@@ -21,6 +21,7 @@ from relay.errors import (
     RelayError,
     ShuttingDown,
     UpstreamClosed,
+    UpstreamDenied,
     UpstreamError,
     UpstreamMalformed,
     UpstreamRefused,
@@ -82,6 +83,7 @@ def refused(status: int) -> UpstreamRefused:
         (UpstreamClosed("x"), Fate.FAILED, True),
         (UpstreamTruncated("x"), Fate.FAILED, True),
         (UpstreamMalformed("x"), Fate.FAILED, True),
+        (UpstreamDenied("x"), Fate.DENIED, True),
         (UpstreamError("x"), Fate.FAILED, True),
         (refused(429), Fate.REFUSED, False),
         (refused(503), Fate.REFUSED, True),
@@ -275,6 +277,34 @@ def test_which_fates_allow_another_attempt(
     idempotent, completion = request_kind
     made = attempts(Retry(repeat=repeat), idempotent=idempotent, completion=completion)
     assert {fate for fate in Fate if again(made, fate) is not None} == fates
+
+
+@pytest.mark.parametrize(
+    ("repeat", "request_kind", "allowed"),
+    [
+        (Repeat.OFF, COMPLETION, False),
+        (Repeat.SAFE, COMPLETION, True),
+        (Repeat.SAFE, IDEMPOTENT, True),
+        (Repeat.SAFE, OTHER, False),
+        (Repeat.COMPLETIONS, COMPLETION, True),
+    ],
+)
+def test_who_does_not_accept_the_key_is_not_asked_again_but_another_is(
+    repeat: Repeat, request_kind: tuple[bool, bool], allowed: bool
+) -> None:
+    idempotent, completion = request_kind
+    made = attempts(Retry(repeat=repeat), idempotent=idempotent, completion=completion)
+    assert again(made, Fate.DENIED) is None
+    assert again(made, Fate.DENIED, elsewhere=True) == (0.0 if allowed else None)
+
+
+def test_a_target_that_tries_again_by_itself_is_asked_once() -> None:
+    made = Attempts(
+        Retry(repeat=Repeat.COMPLETIONS), idempotent=True, completion=True, began=0.0, delegated=True
+    )
+    made.begin()
+    assert {fate for fate in Fate if again(made, fate) is not None} == {Fate.UNSENT}
+    assert {fate for fate in Fate if again(made, fate, elsewhere=True) is None} == {Fate.FINAL}
 
 
 def test_attempts_are_counted_with_the_first() -> None:

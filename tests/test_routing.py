@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from relay.config import Health, Origin, Upstream
+from relay.address import Origin
+from relay.config import Health, Upstream
 from relay.health import Trust
-from relay.routing import Target, Targets
+from relay.routing import Target, Targets, servers
 
 NOW = 100.0
 HEALTH = Health(failures=2, pause=1.0, longest=8.0, rise=1, fall=1)
@@ -20,14 +21,11 @@ HEALTH = Health(failures=2, pause=1.0, longest=8.0, rise=1, fall=1)
 
 def targets(*upstreams: dict[str, int], workers: int = 1) -> Targets:
     """Named a, b, c …, with what is given of order, weight and concurrency."""
-    return Targets(
-        [
-            Upstream(Origin("model.test", 8000 + number), name=chr(ord("a") + number), **options)
-            for number, options in enumerate(upstreams)
-        ],
-        HEALTH,
-        workers=workers,
-    )
+    known = [
+        Upstream(Origin("model.test", 8000 + number), name=chr(ord("a") + number), **options)
+        for number, options in enumerate(upstreams)
+    ]
+    return Targets(map(Target, servers(known, HEALTH, workers=workers)))
 
 
 def take(group: Targets, now: float = NOW, tried: Sequence[Target] = ()) -> Target:
@@ -42,7 +40,7 @@ def names(group: Targets, count: int) -> str:
     for _ in range(count):
         target = take(group)
         chosen.append(target.name)
-        group.release(target)
+        target.release()
     return "".join(chosen)
 
 
@@ -61,7 +59,7 @@ def test_one_target_serves_all() -> None:
 
 
 def test_a_name_or_else_the_url() -> None:
-    (target,) = Targets([Upstream.parse("http://model.test:8000/base")], HEALTH)
+    (target,) = Targets(map(Target, servers([Upstream.parse("http://model.test:8000/base")], HEALTH)))
     assert target.name == "http://model.test:8000/base"
     assert "model.test" in repr(target)
 
@@ -80,7 +78,7 @@ def test_fewest_in_flight_for_its_weight() -> None:
     group = targets({"weight": 3}, {"weight": 1})
     chosen = [take(group) for _ in range(8)]
     assert Counter(target.name for target in chosen) == {"a": 6, "b": 2}
-    group.release(next(target for target in chosen if target.name == "b"))
+    (next(target for target in chosen if target.name == "b")).release()
     assert take(group).name == "b"
 
 
@@ -91,7 +89,7 @@ def test_a_stream_counts_until_it_is_released() -> None:
     assert len({take(group).name for _ in range(1)} | {stream.name}) == 2
     other = next(target for target in group if target is not stream)
     for _ in range(3):
-        group.release(other)
+        other.release()
         assert take(group) is other
 
 
@@ -148,7 +146,7 @@ def test_none_when_every_one_is_full() -> None:
     held = [take(group) for _ in range(3)]
     assert group.choose(NOW) is None
     assert all(target.full for target in group)
-    group.release(held[0])
+    held[0].release()
     assert group.choose(NOW) is held[0]
 
 
@@ -170,9 +168,9 @@ def test_a_limit_is_shared_by_the_workers(concurrency: int, workers: int, limit:
 def test_more_releases_than_requests_are_a_fault() -> None:
     group = targets({})
     target = take(group)
-    group.release(target)
+    target.release()
     with pytest.raises(AssertionError, match="released more often"):
-        group.release(target)
+        target.release()
 
 
 # --- elsewhere --------------------------------------------------------------------------------------
@@ -189,7 +187,7 @@ def test_is_there_another_that_is_fit_to_be_asked() -> None:
     b.health.answered()
     assert take(group, tried=[a]) is b
     assert not group.elsewhere(NOW, [a])
-    group.release(b)
+    b.release()
     assert group.elsewhere(NOW, [a])
 
 
@@ -219,7 +217,7 @@ def test_who_tried_it_and_left_without_a_word_makes_room_for_the_next() -> None:
     a, _ = group
     pause(a, NOW - 2)
     assert take(group) is a
-    group.release(a)
+    a.release()
     assert take(group) is a
 
 
@@ -278,7 +276,7 @@ def test_a_target_that_was_away_gets_its_share_and_no_burst(
     counts: Counter[str] = Counter()
     for turn in range(1, 101):
         target = take(group, NOW + 1)
-        group.release(target)
+        target.release()
         counts[target.name] += 1
         assert max(map(abs, shares(group, counts, turn))) < 3
 
@@ -296,7 +294,7 @@ def test_no_target_starves(given_targets: list[tuple[int, int]], ends: list[tupl
     for turn in range(300):
         most, which = ends[turn % len(ends)]
         while len(held) > most:
-            group.release(held.pop(which % len(held)))
+            held.pop(which % len(held)).release()
         target = group.choose(NOW)
         if target is not None:
             counts[target.name] += 1
@@ -363,7 +361,7 @@ class Life(RuleBasedStateMachine):
             target.health.failed(self.now)
         elif end == "asked to wait":
             target.health.wait(self.now + 2)
-        self.targets.release(target)
+        target.release()
 
     @rule(seconds=st.floats(0, 10))
     def later(self, seconds: float) -> None:

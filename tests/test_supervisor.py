@@ -286,6 +286,17 @@ async def test_no_reload_while_it_ends(tmp_path: Path) -> None:
         assert "two" not in running.process.heard
 
 
+async def test_what_workers_have_counted_outlives_them(tmp_path: Path) -> None:
+    async with supervised(tmp_path, "one 2 5") as running:
+        heard = await running.said(r"(?s)(.*)all serve one\ncounted 2\n")
+        for pid in map(int, re.findall(r"one \d (\d+)", heard[1])):
+            os.kill(pid, signal.SIGKILL)
+            await running.said(r"one \d \d+ serves")
+        running.reload("two 1 5")
+        await running.said(r"all serve two\ncounted 5\n")
+        await running.stopped()
+
+
 # --- ends -------------------------------------------------------------------------------------
 
 

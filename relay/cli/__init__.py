@@ -16,6 +16,8 @@ from relay.errors import UsageError
 
 COMMANDS = {
     "serve": "forward requests to an upstream, every delta the moment it arrives",
+    "check": "say what is wrong in a configuration, or what it makes, and whether upstreams answer",
+    "reload": "have a running relay read its configuration again",
     "fake": "a small upstream that streams in every dialect, for trying things out",
 }
 
@@ -23,7 +25,9 @@ EXAMPLES = """\
 examples:
   relay fake                                        a practice upstream on 127.0.0.1:8000
   relay serve --upstream http://127.0.0.1:8000      in front of one server, no file needed
-  relay serve --upstream https://api.openai.com --listen 127.0.0.1:9000 --workers 2
+  relay serve --litellm config.yaml                 in front of a LiteLLM, with its own file
+  relay check relay.yaml                            every mistake of a configuration, with its fix
+  relay serve -c relay.yaml --listen 127.0.0.1:9000 --workers 2
 """
 
 

@@ -7,7 +7,7 @@ import contextlib
 import math
 import sys
 
-from relay.config import ListenAddress
+from relay.address import ListenAddress
 from relay.errors import UsageError
 from relay.fake.text import DEFAULT_DELTAS, MAX_DELTAS
 from relay.listen import bind, bound_url, unlinked_at_end

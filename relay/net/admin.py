@@ -1,9 +1,9 @@
-"""The admin listener: is this relay alive, does it take requests.
+"""The admin listener: is this relay alive, does it take requests, and what has it counted.
 
 One socket for all workers, whichever accepts answers; so an answer is about relay as a whole, or about
-the state that all workers are in. Each connection carries one request: probes do not depend on a
-connection to a worker that may retire. Few connections at a time, each for a limited time; the oldest
-makes room for the next, because a probe that hangs must not keep others out.
+the state that all workers are in, or holds the figures of all. Each connection carries one request:
+probes do not depend on a connection to a worker that may retire. Few connections at a time, each for a
+limited time; the oldest makes room for the next, because a probe that hangs must not keep others out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import cast
 import orjson
 
 from relay.errors import ClientError, ClientTimeout, RelayError
+from relay.metrics import CONTENT_TYPE, Counters
 from relay.net.deadline import Deadline
 from relay.wire import forwarding
 from relay.wire.http1 import HeadReader, Inbound, RequestHead
@@ -44,11 +45,21 @@ Page = Callable[[], Answer]
 class Admin:
     """The pages of one worker, and who is asking for one."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, unready: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        unready: Callable[[], str | None],
+        counters: Counters | None = None,
+    ) -> None:
         """``unready`` says in a few words why no requests should come here, or None when they may."""
         self.loop = loop
         self._unready = unready
-        self.pages: dict[bytes, Page] = {b"/healthz": _alive, b"/readyz": self._ready}
+        self._counters = counters or Counters()
+        self.pages: dict[bytes, Page] = {
+            b"/healthz": _alive,
+            b"/readyz": self._ready,
+            b"/metrics": self._figures,
+        }
         self.connections: dict[AdminConnection, None] = {}
 
     def connection(self) -> AdminConnection:
@@ -71,6 +82,9 @@ class Admin:
         if reason is not None:
             return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "unready", reason=reason)
         return _answer(HTTPStatus.OK, "ready")
+
+    def _figures(self) -> Answer:
+        return Answer(HTTPStatus.OK, self._counters.text(), CONTENT_TYPE)
 
     def close(self) -> None:
         for connection in list(self.connections):

@@ -9,52 +9,31 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from relay import retry
 from relay.continued import ContinuedStream
-from relay.errors import RelayError, UpstreamClosed, UpstreamError, UpstreamStatus, UpstreamTimeout
+from relay.errors import (
+    RelayError,
+    UpstreamClosed,
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamStatus,
+    UpstreamTimeout,
+)
 from relay.net import reply
 from relay.net.download import Download
+from relay.net.owner import Owner
 from relay.net.relay import Relay
 from relay.net.slot import Slot
-from relay.net.target_request import RequestOwner, TargetRequest
+from relay.net.target_request import TargetRequest
 from relay.net.translating import treatment_of
 from relay.net.tunnel import Tunnel
 from relay.net.upstream import UpstreamConnection
-from relay.opening import open_response
-from relay.retry import Fate
+from relay.opening import Machine, open_response
 from relay.routing import Target
 from relay.wire.forwarding import ResponseForm
 from relay.wire.framing import Data
 from relay.wire.http1 import Outbound, ResponseHead
-
-
-class Owner(RequestOwner, Protocol):
-    """The exchange as its attempts see it."""
-
-    @property
-    def keep(self) -> bool:
-        """The client's connection goes on after this exchange."""
-
-    def informational(self, head: ResponseHead) -> None: ...
-
-    def response_head(self, attempt: Attempt, head: ResponseHead, form: ResponseForm) -> bytes:
-        """The head as the client gets it."""
-
-    def switched(self, head: ResponseHead, protocol: bytes) -> None:
-        """Tell the client that the upstream has changed to this protocol."""
-
-    def again(self, fate: Fate, wait: float | None) -> float | None:
-        """Seconds until another attempt may begin; None: none may."""
-
-    def failed(self, failed: Failed) -> None: ...
-
-    def committed(self, attempt: Attempt) -> None: ...
-
-    def finished(self, attempt: Attempt, *, linger: bool) -> None: ...
-
-    def cut(self, attempt: Attempt, error: RelayError) -> None: ...
 
 
 @dataclass(slots=True)
@@ -74,15 +53,15 @@ class Attempt:
     """One try; holds its target's slot until ``close``."""
 
     __slots__ = (
-        *("_download", "_outcome", "_over", "_owner", "_relay", "_sent"),
-        *("_slot", "answered", "committed", "form", "keep", "request", "treatment", "tunnel", "upstream"),
+        *("_download", "_outcome", "_over", "_owner", "_relay", "_sent", "_slot", "answered"),
+        *("committed", "committed_at", "form", "keep", "request", "treatment", "tunnel", "upstream"),
     )
 
-    def __init__(self, owner: Owner, relay: Relay, target: Target) -> None:
+    def __init__(self, owner: Owner[Attempt], relay: Relay, target: Target) -> None:
         self._owner = owner
         self._relay = relay
-        self.treatment = treatment_of(relay, target.upstream, owner.head, owner.id)
-        self.request = TargetRequest(owner, target.upstream)
+        self.treatment = treatment_of(relay, owner.way.settings, target.upstream, owner.head, owner.id)
+        self.request = TargetRequest(owner, target)
         self._download: Download | None = None
         self._outcome: asyncio.Future[Failed | None] | None = None
         self._sent = False
@@ -90,6 +69,7 @@ class Attempt:
         self._slot = Slot(relay, target)
         self.answered: ResponseHead | None = None
         self.committed = False
+        self.committed_at: float | None = None
         self.form: ResponseForm | None = None
         self.keep = False
         self.tunnel: Tunnel | None = None
@@ -116,7 +96,7 @@ class Attempt:
                 except _Stale:
                     outcome = self._outcome = self._relay.loop.create_future()
                     self._sent = False
-            self._send(await pool.dial(origin))
+            self._send(await pool.dial(origin, self._owner.way.settings.timeouts.connect))
         except RelayError as error:
             self.fail(error)
         return await outcome
@@ -127,7 +107,7 @@ class Attempt:
             return
         upstream.begin(self, Outbound(), self.request.head.method)
         self.upstream = upstream
-        upstream.deadline.start(self._relay.settings.timeouts.head)
+        upstream.deadline.start(self._owner.way.settings.timeouts.head)
         self._sent = True
         self.request.send(upstream)
 
@@ -160,7 +140,7 @@ class Attempt:
         if self._asked_to_leave(head):
             return
         assert self.upstream is not None
-        owner, settings = self._owner, self._relay.settings
+        owner, settings = self._owner, self._owner.way.settings
         if self.treatment is not None:
             head, form, machine = self.treatment.answered(owner.head, head)
         else:
@@ -195,7 +175,7 @@ class Attempt:
             self.fail(UpstreamClosed(f"the upstream broke the connection: {error or 'closed'}"))
 
     def upstream_silent(self) -> None:
-        timeouts = self._relay.settings.timeouts
+        timeouts = self._owner.way.settings.timeouts
         if self._download is None:
             late = f"the upstream sent no response head within {timeouts.head:g} s"
         elif not self.committed:
@@ -213,7 +193,7 @@ class Attempt:
 
     def commit(self) -> None:
         """The head is about to leave with the first of the body: this attempt is the response."""
-        self.committed = True
+        self.committed, self.committed_at = True, self._relay.loop.time()
         self._slot.answering()
         self._owner.committed(self)
         self._resolve(None)
@@ -253,10 +233,14 @@ class Attempt:
         self._end(Failed(self, error, after))
 
     @property
+    def machine(self) -> Machine | None:
+        """What the response goes through."""
+        return None if self._download is None else self._download.machine
+
+    @property
     def stream(self) -> ContinuedStream | None:
         """The committed response, if another target could go on with it."""
-        machine = None if self._download is None else self._download.machine
-        return machine if isinstance(machine, ContinuedStream) else None
+        return self.machine if isinstance(self.machine, ContinuedStream) else None
 
     def part(self) -> None:
         """Let go of the target; the response itself stays, for another to go on with."""
@@ -309,13 +293,15 @@ class Attempt:
 
     def _asked_to_leave(self, head: ResponseHead) -> bool:
         """A status that says to ask elsewhere, or later, where the exchange may do so."""
-        asks = head.status in retry.RETRYABLE
+        own_key, bypass = bool(self.target.upstream.api_key), self._relay.settings.litellm is not None
+        fate = retry.fate_of_status(head.status, own_key=own_key, bypass=bypass)
+        if own_key and head.status == 401:
+            self.fail(UpstreamDenied(f"{self.target.name} does not accept the key that relay has for it"))
+            return True
+        asks = fate is not retry.Fate.FINAL
         wait = retry.wait_asked(head.headers, time.time()) if asks else None
         self._slot.said(head.status, wait)
-        if not asks:
-            return False
-        after = self._owner.again(retry.fate_of_status(head.status), wait)
-        if after is None:
+        if not asks or (after := self._owner.again(fate, wait)) is None:
             return False
         self._end(Failed(self, UpstreamStatus(head.status), after))
         return True
@@ -342,7 +328,7 @@ class Attempt:
         """Nothing came of it."""
         self._resolve(failed)
         self.close()
-        self._owner.failed(failed)
+        self._owner.failed(self, failed.error, failed.after)
 
     def _resolve(self, failed: Failed | None) -> None:
         outcome, self._outcome = self._outcome, None  # it holds what failed, and that us: no circle

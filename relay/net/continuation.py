@@ -11,16 +11,18 @@ import logging
 import random
 from dataclasses import replace
 
-from relay.config import Upstream
+from relay.config import Settings, Upstream
 from relay.continued import ContinuedStream
 from relay.dialects import PROFILES
 from relay.errors import RelayError, UpstreamClosed, UpstreamTimeout
-from relay.net.attempt import Attempt, Owner
+from relay.net.attempt import Attempt
+from relay.net.owner import Owner
 from relay.net.relay import Relay
 from relay.net.upstream import UpstreamConnection
 from relay.retry import Attempts, Fate
 from relay.routing import Target
-from relay.wire import endpoints, forwarding
+from relay.wire import edit, endpoints, forwarding
+from relay.wire.credentials import with_credentials
 from relay.wire.framing import Data
 from relay.wire.http1 import Outbound, RequestHead, ResponseHead
 
@@ -30,7 +32,9 @@ log = logging.getLogger("relay")
 class Continuation:
     """Who could go on, and what they say to that."""
 
-    def __init__(self, relay: Relay, owner: Owner, attempt: Attempt, stream: ContinuedStream) -> None:
+    def __init__(
+        self, relay: Relay, owner: Owner[Attempt], attempt: Attempt, stream: ContinuedStream
+    ) -> None:
         self._relay = relay
         self._owner = owner
         self._attempt = attempt
@@ -39,13 +43,14 @@ class Continuation:
     async def run(self) -> bool:
         """True once the attempt goes on at another target; False when there is none."""
         relay, now = self._relay, self._relay.loop.time
-        budget = Attempts(relay.settings.retry, idempotent=True, completion=True, began=now())
+        budget = Attempts(self._owner.way.settings.retry, idempotent=True, completion=True, began=now())
         tried = [self._attempt.target]
-        tried += [target for target in relay.targets if not self._can_go_on(target.upstream)]
+        targets = self._owner.way.targets
+        tried += [target for target in targets if not self._can_go_on(target.upstream)]
         after: float | None = 0.0
         while after is not None:
             await asyncio.sleep(after)
-            target = await relay.room.place(tried)
+            target = await relay.room.place(targets, tried)
             budget.begin()
             tried.append(target)
             asked = _Asked(self, target)
@@ -55,7 +60,7 @@ class Continuation:
             finally:
                 if not asked.took_over:  # it keeps its slot, even where it ended the answer in the same read
                     relay.room.leave(target)
-            elsewhere = relay.targets.elsewhere(now(), tried)
+            elsewhere = targets.elsewhere(now(), tried)
             after = budget.again(Fate.UNSENT, now(), wait=None, elsewhere=elsewhere, dice=random.random())
         return False
 
@@ -63,14 +68,18 @@ class Continuation:
         forwards = not upstream.dialects and endpoints.completion_dialect(self._owner.head) == "chat"
         return self._stream.fits(PROFILES[upstream.profile]) and (forwards or "chat" in upstream.dialects)
 
-    def send(self, connection: UpstreamConnection, upstream: Upstream) -> None:
+    def send(self, connection: UpstreamConnection, asked_of: Target) -> None:
         """The request for the rest."""
-        owner = self._owner
+        owner, upstream = self._owner, asked_of.upstream
         target = owner.head.target
         if endpoints.completion_dialect(owner.head) != "chat":
             target = endpoints.completion_target(owner.head, "chat", upstream.base_path)
-        document = self._stream.request(PROFILES[upstream.profile])
-        asked = self._attempt.request.head.with_document(len(document))
+        document = bytearray(self._stream.request(PROFILES[upstream.profile]))
+        if (name := owner.way.model_at(asked_of) or owner.way.model) is not None:
+            edit.set_value(document, ["model"], name, there=True)
+        asked = with_credentials(
+            self._attempt.request.head.with_document(len(document)), upstream, forward=owner.way.forwards_keys
+        )
         head = forwarding.write_request(
             Outbound(),
             replace(asked, target=target),
@@ -103,6 +112,10 @@ class Continuation:
         return self._owner.head
 
     @property
+    def settings(self) -> Settings:
+        return self._owner.way.settings
+
+    @property
     def relay(self) -> Relay:
         return self._relay
 
@@ -125,10 +138,12 @@ class _Asked:
         """Did it take over."""
         pool, origin = self._relay.pool, self._target.upstream.origin
         try:
-            self._connection = connection = pool.acquire(origin) or await pool.dial(origin)
+            self._connection = connection = pool.acquire(origin) or await pool.dial(
+                origin, self._continuation.settings.timeouts.connect
+            )
             connection.begin(self, Outbound(), b"POST")
-            connection.deadline.start(self._relay.settings.timeouts.head)
-            self._continuation.send(connection, self._target.upstream)
+            connection.deadline.start(self._continuation.settings.timeouts.head)
+            self._continuation.send(connection, self._target)
             return await self._outcome
         except RelayError as error:
             self._continuation.tell(self._target, error.logged)
@@ -167,4 +182,4 @@ class _Asked:
         """The document has left."""
 
     def upstream_silent(self) -> None:
-        self.fail(UpstreamTimeout(f"no response head within {self._relay.settings.timeouts.head:g} s"))
+        self.fail(UpstreamTimeout(f"no response head within {self._continuation.settings.timeouts.head:g} s"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from relay import dialects
 from relay.collected import Conversion
-from relay.config import Upstream
+from relay.config import Settings, Upstream
 from relay.dialects.deltas import Failure
 from relay.errors import BadDocument, BodyTooLarge
 from relay.model_list import ModelList
@@ -28,8 +28,11 @@ JSON = b"application/json"
 class Converting:
     """One such request, from its document to the end of its answer."""
 
-    def __init__(self, relay: Relay, upstream: Upstream, exchange_id: str, client: str) -> None:
+    def __init__(
+        self, relay: Relay, settings: Settings, upstream: Upstream, exchange_id: str, client: str
+    ) -> None:
         self._relay = relay
+        self._settings = settings
         self._id = exchange_id
         self._target = upstream
         self._client = dialects.CODECS[client]
@@ -40,7 +43,7 @@ class Converting:
 
     def ask(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
         """The request to send, with the upstream's document in place of the client's."""
-        limit = self._relay.settings.limits.translated
+        limit = self._settings.limits.translated
         if len(body) > limit:
             raise BodyTooLarge(f"a request body that is translated may have {limit} bytes")
         if head.has_body and translated.is_compressed(head):
@@ -50,9 +53,17 @@ class Converting:
     def answered(self, request: RequestHead, head: ResponseHead) -> Answered:
         """The answer as it came."""
         form = ResponseForm.decide(request, head)
-        return Answered(
-            head, form, open_response(form, head.body_decoder(), self._relay.settings.limits.frame)
-        )
+        return Answered(head, form, open_response(form, head.body_decoder(), self._settings.limits.frame))
+
+    @property
+    def spoken(self) -> str:
+        """The upstream's dialect."""
+        return self._upstream.name
+
+    @property
+    def model(self) -> str | None:
+        """As it was asked for, where that is known."""
+        return None
 
     def close(self) -> None:
         """The exchange is over."""
@@ -65,7 +76,7 @@ class Converting:
     ) -> Answered:
         """The answer as one document of another form."""
         form = ResponseForm.collected(request, head)
-        limit = self._relay.settings.limits.frame
+        limit = self._settings.limits.frame
         machine = open_converted(form, head.body_decoder(), conversion, status=head.status, limit=limit)
         return Answered(translated.response_head(head, self._client.name, JSON, status=status), form, machine)
 
@@ -84,7 +95,7 @@ class Counting(Converting):
     _count: TokenCount
 
     def _write(self, head: RequestHead, body: bytearray) -> tuple[RequestHead, Buffer]:
-        objects = self._relay.settings.limits.objects
+        objects = self._settings.limits.objects
         count = self._count = TokenCount(self._client, self._upstream, body, self._profile, objects=objects)
         return self._head(head, endpoints.count_target(head, count.path, self._base), count.body), count.body
 

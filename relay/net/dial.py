@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from relay.config import Origin
+from relay.address import Origin
 from relay.errors import Busy, UpstreamTimeout, UpstreamUnreachable
 from relay.net.descriptors import none_left, ran_out, shortage
 from relay.net.upstream import UpstreamConnection

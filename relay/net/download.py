@@ -59,6 +59,8 @@ class Download:
         self._ending = False
         self._early: asyncio.TimerHandle | None = None
         self._keep_alive: KeepAlive | None = None
+        if isinstance(machine, CheckedStream):
+            machine.recogniser.clock = upstream.loop.time
         upstream.sink = self.receive
         upstream.deadline.start(timeouts.first_frame)
 

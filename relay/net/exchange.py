@@ -15,24 +15,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
-from functools import partial
 
 from relay.continued import ContinuedStream
 from relay.errors import ClientError, ClientTimeout, FramingError, RelayError, UpstreamTimeout
-from relay.net import reply
+from relay.net import aftermath, models
 from relay.net.attempt import Attempt, Failed
 from relay.net.continuation import Continuation
 from relay.net.document import Document
 from relay.net.hedging import race
 from relay.net.relay import Client, Relay, report
-from relay.net.translating import document_limit
-from relay.net.upload import IDEMPOTENT, Upload
-from relay.retry import Attempts, Fate
+from relay.net.reply import Reply
+from relay.net.upload import Upload
+from relay.net.way import Way
+from relay.retry import Fate
 from relay.routing import Target
-from relay.wire import forwarding
 from relay.wire.forwarding import ResponseForm
-from relay.wire.framing import Data, Header
+from relay.wire.framing import Data
 from relay.wire.http1 import Inbound, RequestHead, ResponseHead
 
 log = logging.getLogger("relay")
@@ -42,8 +40,8 @@ class Exchange:
     """One request with its response, all attempts included."""
 
     __slots__ = (
-        *("_budget", "_committed", "_cut_by", "_limit", "_live", "_over", "_relay", "_task", "_taken_up"),
-        *("_tried", "client", "head", "id", "inbound", "upload"),
+        *("_budget", "_committed", "_cut_by", "_limit", "_live", "_over", "_relay", "_reply", "_task"),
+        *("_taken_up", "_tried", "began", "client", "head", "id", "inbound", "upload", "way"),
     )
 
     def __init__(self, relay: Relay, client: Client, inbound: Inbound, head: RequestHead) -> None:
@@ -52,15 +50,13 @@ class Exchange:
         self.inbound = inbound
         self.head = head
         self.id = next(relay.ids)
-        settings = relay.settings
-        limit = document_limit(settings, head)
-        self.upload = Upload(head, settings.limits) if limit is None else Document(head, limit, relay.loop)
-        self._budget = Attempts(
-            settings.retry,
-            idempotent=head.method in IDEMPOTENT,
-            completion=limit is not None,
-            began=relay.loop.time(),
-        )
+        self.way = Way(relay, head)
+        self._reply = Reply(self.id, inbound, head)
+        limit = self.way.document_limit
+        limits = self.way.settings.limits
+        self.upload = Upload(head, limits) if limit is None else Document(head, limit, relay.loop)
+        self.began = relay.loop.time()
+        self._budget = self.way.attempts(self.began, completion=limit is not None)
         self._tried: list[Target] = []
         self._live: list[Attempt] = []
         self._committed: Attempt | None = None
@@ -68,8 +64,8 @@ class Exchange:
         """What broke off the answer whose rest is looked for."""
         self._taken_up = 0
         self._over = False
-        whole = settings.timeouts.exchange
-        self._limit = relay.loop.call_later(whole, self._too_long) if whole else None
+        self._limit: asyncio.TimerHandle | None = None
+        self._limit_time()
         self._task = relay.loop.create_task(self._conduct())
 
     # The conductor.
@@ -88,8 +84,18 @@ class Exchange:
             self._refuse(RelayError(f"relay failed; its log has the details under {self.id}"))
 
     async def _attempt_all(self) -> None:
-        if isinstance(self.upload, Document):
-            await self.upload.read(self.head, self.client, self.inbound)
+        await self.way.admit()
+        if self.way.lists_models:
+            await self._list_models()
+            return
+        document = self.upload if isinstance(self.upload, Document) else None
+        if document is not None:
+            await document.read(self.head, self.client, self.inbound)
+        provisional = self.way.settings
+        self.way.take(None if document is None else document.body)
+        if self.way.settings is not provisional:
+            self._budget = self.way.attempts(self.began, completion=document is not None)
+            self._limit_time()
         while True:
             failed = await self._outcome(await self._next())
             if failed is None:
@@ -99,9 +105,20 @@ class Exchange:
                 return
             await asyncio.sleep(failed.after)
 
+    async def _list_models(self) -> None:
+        """The answer is made of what several upstreams say."""
+        way = self.way
+        status, headers, body = await models.merged(
+            self._relay, self.head, forward=way.forwards_keys, permitted=way.permits
+        )
+        keep, whole = self.keep, self.upload.complete
+        self._close()
+        self.client.outlet.write(self._reply.answer(status, headers, body, keep=keep))
+        self.client.ended(keep=keep, linger=not whole)
+
     async def _next(self) -> Attempt:
         """An attempt at the best target that has room."""
-        return self._begin(await self._relay.room.place(self._tried))
+        return self._begin(await self._relay.room.place(self.way.targets, self._tried))
 
     def _begin(self, target: Target) -> Attempt:
         self._tried.append(target)
@@ -111,14 +128,14 @@ class Exchange:
         return attempt
 
     async def _outcome(self, attempt: Attempt) -> Failed | None:
-        hedge = self._relay.settings.retry.hedge
+        hedge = self.way.settings.retry.hedge
         if hedge and isinstance(self.upload, Document):
             return await race(attempt, hedge, self._second)
         return await attempt.run()
 
     def _second(self) -> Attempt | None:
         """An attempt at a target that has not been asked, beside the one that keeps us waiting."""
-        targets, now = self._relay.targets, self._relay.loop.time()
+        targets, now = self.way.targets, self._relay.loop.time()
         if self._budget.used_up or not targets.elsewhere(now, self._tried):
             return None
         target = targets.choose(now, self._tried)
@@ -128,6 +145,12 @@ class Exchange:
             "exchange %s: no answer from %s yet; asking %s too", self.id, self._tried[-1].name, target.name
         )
         return self._begin(target)
+
+    def _limit_time(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        whole = self.way.settings.timeouts.exchange
+        self._limit = self._relay.loop.call_at(self.began + whole, self._too_long) if whole else None
 
     # From the client's connection.
 
@@ -171,7 +194,7 @@ class Exchange:
         """The client is gone, or sent away for a reason: so is what the upstream would go on for."""
         if error is not None and not self._over:
             report(self.id, self.head, error, self._budget.count)
-        self._close()
+        self._close("CD" if error is None else error.end)
 
     def fail(self, error: RelayError) -> None:
         """End the exchange for this reason, in whatever phase it is."""
@@ -181,7 +204,7 @@ class Exchange:
             self._refuse(error)
 
     def _too_long(self) -> None:
-        whole = self._relay.settings.timeouts.exchange
+        whole = self.way.settings.timeouts.exchange
         if self.upload.complete:
             self.fail(UpstreamTimeout(f"the answer was not complete {whole:g} s after its request"))
         else:
@@ -194,42 +217,38 @@ class Exchange:
         return self.upload.complete and self.head.keep_alive and not self._relay.draining
 
     def informational(self, head: ResponseHead) -> None:
-        """A 1xx head, for a client that knows them."""
-        if self.head.version == b"1.1":
-            headers = forwarding.response_headers(head)
-            self.client.outlet.write(self.inbound.informational(head.status, head.reason, headers))
+        self.client.outlet.write(self._reply.informational(head))
 
     def response_head(self, attempt: Attempt, head: ResponseHead, form: ResponseForm) -> bytes:
-        own = partial(self._own_headers, attempt)
-        return reply.forwarded_head(self.inbound, head, form, own, keep=attempt.keep)
+        self._answered_by(attempt)
+        return self._reply.forwarded_head(head, form, keep=attempt.keep)
 
     def switched(self, head: ResponseHead, protocol: bytes) -> None:
-        self.client.outlet.write(reply.switched_head(self.inbound, head, protocol))
+        self.client.outlet.write(self._reply.switched(head, protocol))
 
-    def _own_headers(self, attempt: Attempt | None, said: Sequence[Header]) -> list[Header]:
-        """What relay says beside what the upstream ``said``."""
-        if attempt is None:
-            return self._relay.own_headers(self.id, said)
-        own = self._relay.own_headers(self.id, said, attempt.target)
-        if self._budget.count > 1:
-            own.append((b"x-relay-attempts", str(self._budget.count).encode()))
-        return own if attempt.treatment is None else [*own, *attempt.treatment.headers]
+    def _answered_by(self, attempt: Attempt | None) -> None:
+        reply = self._reply
+        reply.attempts = self._budget.count
+        reply.by = None if attempt is None else attempt.target
+        reply.noted = () if attempt is None or attempt.treatment is None else attempt.treatment.headers
 
     def again(self, fate: Fate, wait: float | None) -> float | None:
         """Seconds until another attempt may begin after one that failed; None: none may."""
+        if wait is not None:
+            self._reply.wait = max(wait, self._reply.wait)
         if not self.upload.resendable:
             return None
         if len(self._live) > 1:
             return 0.0  # there is another one under way
         now = self._relay.loop.time()
-        elsewhere = self._relay.targets.elsewhere(now, self._tried)
+        elsewhere = self.way.targets.elsewhere(now, self._tried)
         return self._budget.again(fate, now, wait=wait, elsewhere=elsewhere, dice=random.random())
 
-    def failed(self, failed: Failed) -> None:
+    def failed(self, attempt: Attempt, error: RelayError, after: float | None) -> None:
         """An attempt came to nothing."""
-        self._live.remove(failed.attempt)
-        if failed.after is not None and not self._over:
-            name, why = failed.attempt.target.name, failed.error.logged
+        self._live.remove(attempt)
+        if after is not None and not self._over:
+            name, why = attempt.target.name, error.logged
             log.warning("exchange %s: attempt %d, at %s, failed: %s", self.id, self._budget.count, name, why)
 
     def committed(self, attempt: Attempt) -> None:
@@ -254,8 +273,8 @@ class Exchange:
             return
         whole, keep = self.upload.complete, self.keep
         said = None if attempt is None else attempt.answered
-        own = partial(self._own_headers, attempt)
-        out = reply.refusal(self.inbound, self.head, error, said, own, keep=keep)
+        self._answered_by(attempt)
+        out = self._reply.refusal(error, said, keep=keep)
         self._close()
         report(self.id, self.head, error, self._budget.count)
         self.client.outlet.write(out)
@@ -270,7 +289,7 @@ class Exchange:
             self._end(attempt, error)
         elif self._cut_by is not None and stream.continued == self._taken_up:
             self._end(attempt, self._cut_by)  # whoever was to go on did not
-        elif (why := stream.obstacle(error)) or stream.continued >= self._relay.settings.retry.attempts:
+        elif (why := stream.obstacle(error)) or stream.continued >= self.way.settings.retry.attempts:
             log.info("exchange %s: not continued: %s", self.id, why or "it was too often")
             self._end(attempt, error)
         else:
@@ -296,7 +315,7 @@ class Exchange:
             return
         end_code = attempt.abandon(error)
         whole, keep = self.upload.complete, attempt.keep and not self._relay.draining
-        self._close()
+        self._close(end_code or error.end)
         if end_code != "OK":
             report(self.id, self.head, error, self._budget.count)
         if end_code is not None:
@@ -304,8 +323,10 @@ class Exchange:
         else:
             self.client.cut(reset=attempt.form is None or not attempt.form.delimited)
 
-    def _close(self) -> None:
-        """Let go of everything but the client."""
+    def _close(self, end: str = "") -> None:
+        """Let go of everything but the client; ``end`` is the code of what came before the end."""
+        if self._committed is not None and not self._over:
+            aftermath.tell(self._relay, self, self._committed, self._budget.count, end)
         self._over = True
         if self._limit is not None:
             self._limit.cancel()

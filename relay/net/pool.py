@@ -14,7 +14,8 @@ import asyncio
 import ssl
 from collections import deque
 
-from relay.config import Origin, Settings
+from relay.address import Origin
+from relay.config import Settings
 from relay.net.dial import dial
 from relay.net.upstream import UpstreamConnection
 
@@ -52,12 +53,15 @@ class Pool:
             connection.abort()
         return None
 
-    async def dial(self, origin: Origin) -> UpstreamConnection:
-        """A fresh connection; raises UpstreamUnreachable or UpstreamTimeout."""
+    async def dial(self, origin: Origin, seconds: float | None = None) -> UpstreamConnection:
+        """A fresh connection; raises UpstreamUnreachable or UpstreamTimeout.
+
+        ``seconds`` that it may take, where it is not the general setting.
+        """
         connection = await dial(
             origin,
             lambda: UpstreamConnection(self._loop, origin, self._limits, self._open.discard),
-            timeout=self._timeouts.connect,
+            timeout=self._timeouts.connect if seconds is None else seconds,
             tls=self._tls if origin.tls else None,
         )
         if not connection.closed:

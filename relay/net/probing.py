@@ -13,7 +13,8 @@ import random
 from collections.abc import Awaitable, Callable
 
 from relay import __version__
-from relay.config import Health, Origin, Upstream
+from relay.address import Origin
+from relay.config import Health, Upstream
 from relay.errors import RelayError, UpstreamClosed
 from relay.net.upstream import UpstreamConnection
 from relay.retry import counts_as_failure

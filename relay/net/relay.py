@@ -6,19 +6,22 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.config import Settings
 from relay.crosstalk import ToolIds
 from relay.errors import ClientError, RelayError
+from relay.metrics import SPEND_DROPPED, Counters
+from relay.net.admission import Admission
 from relay.net.hangup import Hangups
 from relay.net.outlet import Outlet
 from relay.net.pool import Pool
+from relay.net.spending import Spending
 from relay.net.waiting import WaitingRoom
-from relay.routing import Target, Targets
-from relay.wire.framing import Header
+from relay.routes import Router
+from relay.routing import Targets
 from relay.wire.http1 import RequestHead
 
 log = logging.getLogger("relay")
@@ -67,8 +70,11 @@ class Relay:
     settings: Settings
     pool: Pool
     hangups: Hangups
-    targets: Targets = field(init=False)
+    router: Router = field(init=False)
     room: WaitingRoom = field(init=False)
+    admission: Admission | None = field(init=False)
+    spending: Spending | None = field(init=False)
+    counters: Counters = field(default_factory=Counters)
     clients: set[Client] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
@@ -79,19 +85,21 @@ class Relay:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.targets = Targets(settings.upstreams, settings.health, workers=settings.workers)
-        self.room = WaitingRoom(self.loop, self.targets, settings.queue)
+        self.router = Router(settings)
+        self.counters.know("upstream", map(str, settings.upstreams))
+        self.room = WaitingRoom(self.loop, settings.queue)
+        self.admission = Admission(self.loop, self.pool, settings) if settings.keys.asked else None
+        self.spending = None
+        if settings.spend.log or settings.spend.webhook:
+            self.spending = Spending(self.loop, self.pool, settings.spend, self._spend_dropped)
 
-    def own_headers(
-        self, exchange_id: str, headers: Sequence[Header], target: Target | None = None
-    ) -> list[Header]:
-        """What every response carries beside the upstream's ``headers``."""
-        own = [(b"x-relay-id", exchange_id.encode())]
-        if target is not None:
-            own.append((b"x-relay-upstream", target.name.encode()))
-        if not any(name.lower() == b"x-request-id" for name, _ in headers):
-            own.append((b"x-request-id", exchange_id.encode()))
-        return own
+    def _spend_dropped(self, count: int) -> None:
+        self.counters.cells[self.counters.slot(SPEND_DROPPED)] += count
+
+    @property
+    def targets(self) -> Targets:
+        """Every upstream, whichever route leads to it."""
+        return self.router.targets
 
 
 def report(exchange_id: str, head: RequestHead, error: RelayError, attempts: int = 1) -> None:

@@ -28,9 +28,14 @@ class Slot:
         self._works = not retry.counts_as_failure(status)
         if not self._works:
             health.failed(now)
-        if wait is not None:
+        if wait is not None and not (status == 429 and self._is_litellm):
             # One key's quota is no reason to shun it for long: others may have theirs.
             health.wait(now + min(wait, self._relay.settings.health.longest))
+
+    @property
+    def _is_litellm(self) -> bool:
+        """Behind it are many models, of which one has reached a limit."""
+        return self._relay.settings.litellm is not None and not self.target.upstream.api_key
 
     def failed(self, error: RelayError) -> None:
         """It came to nothing, or broke off."""

@@ -14,6 +14,7 @@ from relay.net.checking import Answered, Checking, Watch, transcript_of
 from relay.net.converting import Absent, Converting, Counting, Listing, Probing
 from relay.net.relay import Relay
 from relay.opening import open_response
+from relay.routes import Candidates, Route
 from relay.translation import Translation
 from relay.wire import endpoints, translated
 from relay.wire.forwarding import ResponseForm
@@ -28,6 +29,8 @@ _SAID = 1000
 """Characters of dropped paths in a header."""
 _WARNINGS = 1000
 """Kinds of losses that are told apart in the log."""
+_METHODS = 32
+"""Whose limits are kept; clients choose them."""
 
 
 class Translating(Converting):
@@ -41,7 +44,7 @@ class Translating(Converting):
         codex = any(
             name.lower() == b"originator" and value.startswith(b"codex") for name, value in head.headers
         )
-        objects = self._relay.settings.limits.objects
+        objects = self._settings.limits.objects
         translation = Translation(
             self._client, self._upstream, body, self._profile, codex=codex, objects=objects
         )
@@ -51,7 +54,7 @@ class Translating(Converting):
             self._warn(translation)
         target = endpoints.completion_target(head, self._upstream.name, self._base)
         if self._upstream.name == "chat" and translation.request.stream:
-            self._transcript = transcript_of(self._relay, self._target, translation.body)
+            self._transcript = transcript_of(self._settings, self._target, translation.body)
         said = self._head(head, target, translation.body, stream=translation.request.stream)
         return said, translation.body
 
@@ -70,7 +73,7 @@ class Translating(Converting):
         form = ResponseForm.decide(request, head, stream_asked=True)
         if not self._translation.request.stream or head.status != 200 or not form.framed:
             return self._whole(request, head, self._translation.conversion(self._context))
-        settings = self._relay.settings
+        settings = self._settings
         translator = self._translation.translator(self._context, hold_thinking=settings.hold_thinking)
         self._watch = Watch(self._relay, translator.checker)
         look_ahead, limit = settings.timeouts.look_ahead > 0, settings.limits.frame
@@ -81,9 +84,14 @@ class Translating(Converting):
             translator,
             look_ahead=look_ahead,
             transcript=self._transcript,
+            headers=head.headers,
         )
         said = translated.response_head(head, self._client.name, b"text/event-stream; charset=utf-8")
         return Answered(said, replace(form, retyped=False), machine)
+
+    @property
+    def model(self) -> str | None:
+        return self._translation.request.model
 
     @property
     def _context(self) -> Context:
@@ -97,23 +105,39 @@ class Translating(Converting):
 Treatment = Checking | Converting
 
 
-def treatment_of(relay: Relay, upstream: Upstream, head: RequestHead, exchange_id: str) -> Treatment | None:
+def treatment_of(
+    relay: Relay, settings: Settings, upstream: Upstream, head: RequestHead, exchange_id: str
+) -> Treatment | None:
     """What is done with a request to this upstream and with its answer; None where it is only forwarded."""
-    kind, client = _kind(relay.settings, upstream, head)
+    kind, client = _kind(settings, upstream, head)
     if kind is None:
         return None
-    return kind(relay, upstream, exchange_id, client)
+    return kind(relay, settings, upstream, exchange_id, client)
 
 
-def document_limit(settings: Settings, head: RequestHead) -> int | None:
+def document_limit(candidates: Candidates, head: RequestHead) -> int | None:
     """Bytes of a request body that is read whole before it is sent; None for one that streams through.
 
-    Completions are where something is done with them, or where they may be sent to another upstream.
+    Completions are where something is done with them, or where they may be sent to another upstream, and
+    what says which of these routes is taken.
     """
-    kinds = [_kind(settings, upstream, head)[0] for upstream in settings.upstreams]
-    limits = settings.limits
+    known = candidates.limits
+    kind = head.method, endpoints.has_document(head)
+    if known is not None and kind in known:
+        return known[kind]
+    said = [_document_limit(route, head) for route in candidates.routes]
+    limit = max((one for one in said if one is not None), default=None)
+    if known is not None and len(known) < _METHODS:
+        known[kind] = limit
+    return limit
+
+
+def _document_limit(route: Route, head: RequestHead) -> int | None:
+    limits = route.settings.limits
+    kinds = [_kind(route.settings, target.upstream, head)[0] for target in route.targets]
     forwarded = len(kinds) > 1 and endpoints.completion_dialect(head) is not None
-    if (forwarded and None in kinds) or Checking in kinds:
+    asked = route.asks_document and endpoints.has_document(head)
+    if (forwarded and None in kinds) or Checking in kinds or asked:
         return limits.document
     return None if kinds.count(None) == len(kinds) else limits.translated
 

@@ -13,7 +13,8 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from relay.config import Limits, Origin
+from relay.address import Origin
+from relay.config import Limits
 from relay.errors import RelayError, UpstreamClosed, UpstreamError
 from relay.net.deadline import Deadline
 from relay.net.peer import READ_DATA, READ_VIEW, Peer

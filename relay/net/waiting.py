@@ -1,4 +1,4 @@
-"""Where requests wait while every target is full: first come, first served, a bounded time.
+"""Where requests wait while every target of theirs is full: first come, first served, a bounded time.
 
 A slot is held until the last byte of the answer (sglang#9491 counted streams only until their heads, and
 the least loaded server was then the one with the most streams).
@@ -7,61 +7,75 @@ the least loaded server was then the one with the most streams).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Collection
+from typing import NamedTuple
 
 from relay.config import Queue
 from relay.errors import Busy
 from relay.routing import Target, Targets
 
 
-class WaitingRoom:
-    """The slots of one worker's targets, and who waits for one."""
+class _Turn(NamedTuple):
+    """Somebody who waits, and for what."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, targets: Targets, settings: Queue) -> None:
+    targets: Targets
+    slot: asyncio.Future[Target]
+
+
+class WaitingRoom:
+    """Who waits for a slot of one worker's servers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: Queue) -> None:
         self._loop = loop
-        self._targets = targets
         self._settings = settings
-        self._waiting: deque[asyncio.Future[Target]] = deque()
+        self._waiting: list[_Turn] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def place(self, tried: Collection[Target] = ()) -> Target:
+    async def place(self, targets: Targets, tried: Collection[Target] = ()) -> Target:
         """A slot of the best target; raises Busy when too many wait already, or it takes too long."""
-        if not self._waiting:  # nobody is overtaken
-            target = self._targets.choose(self._loop.time(), tried)
+        if not any(targets.shares(turn.targets) for turn in self._waiting):  # nobody is overtaken
+            target = targets.choose(self._loop.time(), tried)
             if target is not None:
                 return target
         if len(self._waiting) >= self._settings.length:
             raise Busy(f"every upstream is full and {len(self._waiting)} requests wait; try again later")
-        turn: asyncio.Future[Target] = self._loop.create_future()
+        turn = _Turn(targets, self._loop.create_future())
         self._waiting.append(turn)
         try:
             async with asyncio.timeout(self._settings.wait or None):
-                return await self._taken(turn)
+                return await self._taken(turn.slot)
         except TimeoutError:
             raise Busy(f"every upstream was full for {self._settings.wait:g} s; try again later") from None
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
 
-    async def _taken(self, turn: asyncio.Future[Target]) -> Target:
+    async def _taken(self, slot: asyncio.Future[Target]) -> Target:
         try:
-            return await turn
+            return await slot
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came in the same moment: nobody will use it
-                self.leave(turn.result())
+            if slot.done() and not slot.cancelled():  # it came in the same moment: nobody will use it
+                self.leave(slot.result())
             raise
 
     def leave(self, target: Target) -> None:
-        """A slot is free: the first who waits gets it."""
-        self._targets.release(target)
-        while self._waiting:
-            if self._waiting[0].done():  # its client has left, or its time was over
-                self._waiting.popleft()
+        """A slot is free: the first who waits for one like it gets it."""
+        target.release()
+        if self._waiting:
+            self._serve()
+
+    def _serve(self) -> None:
+        full: set[int] = set()
+        still: list[_Turn] = []
+        for turn in self._waiting:
+            if turn.slot.done():  # its client has left, or its time was over
                 continue
-            free = self._targets.choose(self._loop.time())
+            free = None if id(turn.targets) in full else turn.targets.choose(self._loop.time())
             if free is None:
-                return
-            self._waiting.popleft().set_result(free)
+                full.add(id(turn.targets))
+                still.append(turn)
+            else:
+                turn.slot.set_result(free)
+        self._waiting = still

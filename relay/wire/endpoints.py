@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from relay.config import Upstream
 from relay.wire.http1 import RequestHead
 
 _COMPLETIONS = (
@@ -39,6 +40,35 @@ def completion_target(head: RequestHead, dialect: str, base_path: str) -> bytes:
 def versioned(prefix: bytes, path: bytes, base_path: str) -> bytes:
     """``path`` of the API's version 1 behind a prefix."""
     return prefix + (b"" if base_path.endswith("/v1") else b"/v1") + path
+
+
+def has_document(head: RequestHead) -> bool:
+    """Its body may be JSON, which names a model."""
+    if head.method != b"POST":
+        return False
+    said = next((value for name, value in head.headers if name.lower() == b"content-type"), b"")
+    media_type = said.split(b";", 1)[0].strip().lower()
+    return media_type in (b"", b"application/json") or completion_dialect(head) is not None
+
+
+def target_at(upstream: Upstream, target: bytes) -> bytes:
+    """Where this upstream is asked for the client's ``target``, its base path included."""
+    if target == b"*":
+        return target
+    if upstream.sdk:
+        target = _under_base_url(target, anthropic=upstream.dialects[:1] == ("messages",))
+    target = upstream.base_path.encode() + target
+    if upstream.query:
+        target += (b"&" if b"?" in target else b"?") + upstream.query.encode()
+    return target
+
+
+def _under_base_url(target: bytes, *, anthropic: bool) -> bytes:
+    """OpenAI's base URLs hold the version, Anthropic's do not."""
+    versioned = target.startswith(b"/v1/")
+    if anthropic:
+        return target if versioned else b"/v1" + target
+    return target.removeprefix(b"/v1") if versioned else target
 
 
 def counts_tokens(head: RequestHead) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from relay.config import Upstream
 from relay.errors import ClientError, RelayError, document
-from relay.wire.endpoints import completion_dialect
+from relay.wire.endpoints import completion_dialect, target_at
 from relay.wire.framing import Header
 from relay.wire.http1 import (
     Inbound,
@@ -44,7 +44,7 @@ def write_request(
     """The client's request as the upstream gets it; ClientError if its path could leave the base path."""
     if upstream.base_path and has_dot_segments(head.target):
         raise ClientError(f"a path with dot segments is not served under {upstream.base_path}")
-    target = head.target if head.target == b"*" else upstream.base_path.encode() + head.target
+    target = target_at(upstream, head.target)
     host = upstream.origin.authority.encode()
     return codec.request(head.method, target, request_headers(head, host=host, client=client, scheme=scheme))
 
@@ -187,8 +187,12 @@ def error_response(inbound: Inbound, error: RelayError, own: Sequence[Header], *
     ]
     if error.retry_after is not None and not _value(own, b"retry-after"):
         headers.append((b"retry-after", error.retry_after.encode()))
-    reason = _REASONS.get(error.status, b"")
-    return inbound.response(error.status, reason, headers) + (content if body else b"")
+    return inbound.response(error.status, reason(error.status), headers) + (content if body else b"")
+
+
+def reason(status: int) -> bytes:
+    """The phrase that goes with a status."""
+    return _REASONS.get(status, b"")
 
 
 def _is_event_stream(head: ResponseHead) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.config import ListenAddress
+from relay.address import ListenAddress
 from relay.fake.connection import Pace
 from relay.fake.server import serving
 from relay.listen import bind

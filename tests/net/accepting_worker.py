@@ -12,7 +12,8 @@ import sys
 
 import uvloop
 
-from relay.config import Limits, ListenAddress, Retry, Settings, Upstream
+from relay.address import ListenAddress
+from relay.config import Limits, Retry, Settings, Upstream
 from relay.listen import bind
 from relay.net.accepting import Acceptor
 from relay.net.hangup import Hangups

@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from relay import options
-from relay.config import Limits, Origin, Repair, Retry, Settings, Timeouts, Upstream
+from relay.address import Origin
+from relay.config import Limits, Repair, Retry, Settings, Timeouts, Upstream
 from relay.net.hangup import Hangups
 from relay.net.pool import Pool
 from relay.net.relay import Relay
 from relay.net.server import ClientConnection
+from relay.settings import options
 
 GUARD = 20.0
 """Seconds after which a wait is a hang."""
@@ -361,13 +362,17 @@ async def start_relay(
     timeouts.setdefault("look_ahead", 0.0)
     urls = [url] if isinstance(url, str) else url
     said = Upstream(Origin("", 0), dialects=dialects, profile=profile)
+    upstreams = tuple(options.upstream(one, "test", said, {}) for one in urls)
     settings = Settings(
-        upstreams=tuple(options.upstream(one, "test", said, {}) for one in urls),
         timeouts=Timeouts(**timeouts),
-        limits=limits or Limits(),
         repair=repair,
         ask_usage=ask_usage,
-        **{"retry": Retry(attempts=1), **(also or {})},
+        **{
+            "upstreams": upstreams,
+            "limits": limits or Limits(),
+            "retry": Retry(attempts=1),
+            **(also or {}),
+        },
     )
     relay = Relay(loop, settings, Pool(loop, settings, tls), Hangups(loop))
     if path is not None:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any, cast
 
-from relay.config import ListenAddress
+from relay.address import ListenAddress
 from relay.listen import bind
 from relay.net.accepting import Acceptor, Places
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from relay import cli
 from relay.cli import serve
 from relay.cli.serve_options import add_arguments, settings_of
-from relay.config import Settings
+from relay.settings.resolved import Resolved
 
 
 def main(file: Path, flags: list[str]) -> int:
-    def read(args: argparse.Namespace) -> Settings:
+    def read(args: argparse.Namespace) -> Resolved:
         parser = argparse.ArgumentParser()
         add_arguments(parser)
         return settings_of(parser.parse_args([*flags, *shlex.split(file.read_text())]))

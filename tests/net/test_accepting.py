@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Limits, ListenAddress, Origin
+from relay.address import ListenAddress, Origin
+from relay.config import Limits
 from relay.errors import Busy
 from relay.net import accepting as module
 from relay.net import descriptors

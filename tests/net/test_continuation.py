@@ -225,16 +225,16 @@ async def test_a_client_that_leaves_the_queue_takes_no_slot(serve: Serve, upstre
     both = upstreams(2)
     relay, client, peer = await begin(serve, both, also={"queue": Queue(wait=20.0)})
     for target in relay.relay.targets:
-        target.limit = 1
+        target.server.limit = 1
     first, second = relay.relay.targets
     for target in (first, second):
-        target.in_flight += 1  # somebody else's
+        target.server.in_flight += 1  # somebody else's
     await cut_after_hello(client, peer)
     await until(lambda: len(relay.relay.room) == 1)
     client.close()
     await until(lambda: len(relay.relay.room) == 0)
-    second.in_flight -= 1
-    first.in_flight -= 1
+    second.server.in_flight -= 1
+    first.server.in_flight -= 1
 
 
 async def test_signs_of_life_go_on_while_somebody_is_looked_for(serve: Serve, upstreams: Upstreams) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.config import Limits, Origin
+from relay.address import Origin
+from relay.config import Limits
 from relay.errors import UpstreamTimeout, UpstreamUnreachable
 from relay.net import dial as dialling
 from relay.net.upstream import UpstreamConnection

@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from relay import options
 from relay.config import Limits, Repair, Timeouts
 from relay.errors import BodyTooLarge, ClientStalled, HeadTooLarge, UpstreamTimeout
 from relay.net.server import ClientConnection
+from relay.settings import options
 
 from .conftest import Serve
 from .kit import (

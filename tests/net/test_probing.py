@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Health, Origin, Settings, Upstream
+from relay.address import Origin
+from relay.config import Health, Settings, Upstream
 from relay.errors import Busy
 from relay.net.pool import Pool
 from relay.net.probing import Dial, Probes
 from relay.net.upstream import UpstreamConnection
-from relay.routing import Target, Targets
+from relay.routing import Target, Targets, servers
 
 from .kit import ScriptedUpstream, Wire, answer, until, within
 
@@ -32,7 +33,7 @@ class Watched:
         loop = asyncio.get_running_loop()
         settings = Settings(upstreams=tuple(upstreams), health=health)
         self.pool = Pool(loop, settings, None)
-        self.targets = Targets(upstreams, health)
+        self.targets = Targets(map(Target, servers(upstreams, health)))
         self.probes = Probes(loop, self.targets, dial or self.pool.dial, health)
         self.probes.start()
 

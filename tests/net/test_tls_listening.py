@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from relay.config import Limits, ListenAddress, Tls
+from relay.address import ListenAddress
+from relay.config import Limits, Tls
 from relay.net.server import ClientConnection
 from relay.tls import listening_context
 

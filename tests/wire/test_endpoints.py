@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from relay.address import Origin
+from relay.config import Upstream
 from relay.wire import endpoints
 from relay.wire.http1 import RequestHead
 
@@ -91,3 +95,53 @@ def test_probes() -> None:
     assert endpoints.probes(head(b"/", b"HEAD"))
     assert not endpoints.probes(head(b"/", b"GET"))
     assert not endpoints.probes(head(b"/x", b"HEAD"))
+
+
+@pytest.mark.parametrize(
+    ("base", "said", "target", "expected"),
+    [
+        ("", {}, b"/v1/messages?beta=true", b"/v1/messages?beta=true"),
+        ("/proxy", {}, b"/v1/messages", b"/proxy/v1/messages"),
+        ("/proxy", {}, b"*", b"*"),
+        ("/proxy", {"sdk": True, "query": "a=1"}, b"*", b"*"),
+        ("/v1", {"sdk": True}, b"/v1/chat/completions", b"/v1/chat/completions"),
+        ("/v1", {"sdk": True}, b"/chat/completions", b"/v1/chat/completions"),
+        ("/api/paas/v4", {"sdk": True}, b"/v1/chat/completions", b"/api/paas/v4/chat/completions"),
+        (
+            "/v1",
+            {"sdk": True, "dialects": ("chat",)},
+            b"/v1/messages/count_tokens",
+            b"/v1/messages/count_tokens",
+        ),
+        ("", {"sdk": True, "dialects": ("messages",)}, b"/v1/messages", b"/v1/messages"),
+        ("", {"sdk": True, "dialects": ("messages",)}, b"/messages", b"/v1/messages"),
+        ("/anthropic", {"sdk": True, "dialects": ("messages",)}, b"/v1/models", b"/anthropic/v1/models"),
+        ("/x", {"query": "api-version=1"}, b"/v1/models", b"/x/v1/models?api-version=1"),
+        ("/x", {"query": "api-version=1"}, b"/v1/models?after=2", b"/x/v1/models?after=2&api-version=1"),
+    ],
+)
+def test_where_an_upstream_is_asked(base: str, said: dict[str, Any], target: bytes, expected: bytes) -> None:
+    upstream = Upstream(Origin("model.test", 80), base, **said)
+    assert endpoints.target_at(upstream, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "fields", "expected"),
+    [
+        (b"POST", b"/v1/embeddings", [(b"Content-Type", b"application/json; charset=utf-8")], True),
+        (b"POST", b"/v1/embeddings", [], True),
+        (
+            b"POST",
+            b"/v1/audio/transcriptions",
+            [(b"content-type", b"multipart/form-data; boundary=x")],
+            False,
+        ),
+        (b"POST", b"/v1/chat/completions", [(b"content-type", b"text/plain")], True),
+        (b"PUT", b"/v1/embeddings", [(b"content-type", b"application/json")], False),
+    ],
+)
+def test_which_bodies_may_name_a_model(
+    method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], expected: bool
+) -> None:
+    request = RequestHead(method, target, b"1.1", fields, b"h", 1, False, True, None)
+    assert endpoints.has_document(request) is expected

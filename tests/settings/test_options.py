@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import options
-from relay.config import Drain, Health, Limits, Origin, Queue, Repeat, Retry, Timeouts, Upstream
+from relay.access import Keys, Spend
+from relay.address import Origin
+from relay.config import Drain, Health, Limits, Queue, Repeat, Retry, Timeouts, Upstream
 from relay.errors import UsageError
+from relay.settings import options
 
 CHOICES = {"dialects": ["chat", "messages", "responses"], "profile": ["generic", "vllm"]}
 ORIGIN = Origin("", 0)
@@ -127,13 +129,13 @@ def test_a_second_leading_word_is_there_twice() -> None:
 
 # --- switched off -----------------------------------------------------------------------------
 
-STRUCTS = (Upstream, Retry, Queue, Health, Drain, Timeouts, Limits)
+STRUCTS = (Upstream, Retry, Queue, Health, Drain, Timeouts, Limits, Keys, Spend)
 FIELDS = [(struct, name) for struct in STRUCTS for name in options.names(struct)]
 NUMBERS = [
     (struct, field.name)
     for struct in STRUCTS
     for field in dataclasses.fields(struct)
-    if isinstance(field.default, int | float)
+    if isinstance(field.default, int | float) and not isinstance(field.default, bool)
 ]
 every_number = pytest.mark.parametrize(
     ("struct", "name"), NUMBERS, ids=[f"{struct.__name__}.{name}" for struct, name in NUMBERS]
@@ -171,6 +173,8 @@ def test_what_one_peer_could_use_up_cannot_be_switched_off() -> None:
         (Upstream, "weight"),
         *((Retry, name) for name in ("attempts", "budget", "pause", "longest_pause")),
         *((Health, name) for name in ("pause", "longest", "timeout", "rise", "fall")),
+        *((Keys, name) for name in ("entries", "timeout")),
+        (Spend, "queue"),
     }
 
 

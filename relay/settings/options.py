@@ -18,7 +18,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
-from relay.config import Drain, Health, Limits, Queue, Retry, Timeouts, Upstream, seconds, size
+from relay.access import Keys, Spend
+from relay.address import seconds, size
+from relay.config import Drain, Health, Limits, Queue, Retry, Timeouts, Upstream
 from relay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +35,24 @@ _ANYTHING: Choices = MappingProxyType({})
 _KINDS = (float, int, bool, str, tuple[str, ...])
 _SWITCH = {"on": True, "true": True, "off": False, "false": False}
 _UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
+
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+"""Where upstreams look for their keys."""
+
+_VISIBLE = (r"[!-~]+", "visible ASCII characters without blanks")
+_FORMS: dict[type, dict[str, tuple[str, str]]] = {
+    Upstream: {
+        "name": (r"[A-Za-z0-9._-]{1,64}", "up to 64 of A-Z a-z 0-9 . _ -"),
+        "health": (r"/[!\"$-~]*", "a path, such as /health"),
+        "api_key": _VISIBLE,
+        "query": (
+            r"[!\"$->@-~][!\"$-~]*",
+            "what stands behind the ? of a URL, such as api-version=2024-10-21",
+        ),
+    },
+    Spend: {"token": _VISIBLE},
+}
+"""What a text must look like, and how to say so."""
 
 SIZES: dict[type, set[str]] = {Limits: {"head", "frame", "document", "translated", "body", "replay"}}
 """The whole numbers that are bytes; all others are counts."""
@@ -123,6 +143,15 @@ OFF: dict[type, dict[str, Off]] = {
         "connections": _off("as many as the process's descriptors allow"),
         "idle_connections": _zero("no connection is used again"),
     },
+    Keys: {
+        "ttl": _zero("the verifier is asked for every request"),
+        "refused_ttl": _zero("the verifier is asked again for every request with a wrong key"),
+        "entries": _needed("the verifier would be asked for every request"),
+        "timeout": _needed("requests would wait for a verifier that hangs"),
+    },
+    Spend: {
+        "queue": _needed("no record would reach the webhook"),
+    },
 }
 """Whether a setting may be switched off, and why. Every number of these structs has its row."""
 
@@ -140,22 +169,22 @@ def read(
 
     ``lead`` is the field of a word without ``=``; ``without`` are fields that have another way in.
     """
-    return dataclasses.replace(base, **dict(_pairs(type(base), line, where, lead, without, choices)))
+    said = words(type(base), line, where, lead=lead, without=without, choices=choices)
+    return dataclasses.replace(base, **{name: value for name, value, _ in said})
 
 
 def upstream(text: str, where: str, base: Upstream, choices: Choices) -> Upstream:
     """Read ``URL [name=value …]``; what it does not say is as in ``base``."""
-    url, *words = _words(text, where) or [""]
+    url, *said = _words(text, where) or [""]
     parsed = Upstream.parse(url)
-    if any("://" in word.partition("=")[0] for word in words):  # not shown: it could hold a password
+    if any("://" in word.partition("=")[0] for word in said):  # not shown: it could hold a password
         raise UsageError(f"{where} {url}: each address needs a flag of its own")
     place = dataclasses.replace(base, origin=parsed.origin, base_path=parsed.base_path)
-    one = read(place, shlex.join(words), f"{where} {url}", without=("base_path",), choices=choices)
-    if one.name and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", one.name):
-        raise UsageError(f"{where} {url} name={one.name}: expected up to 64 of A-Z a-z 0-9 . _ -")
-    if one.health and not re.fullmatch(r"/[!\"$-~]*", one.health):
-        raise UsageError(f"{where} {url} health={one.health}: expected a path, such as /health")
-    return one
+    if any(re.match("api[_-]key=?", word) for word in said):
+        raise UsageError(
+            f"{where} {url}: everybody can read a command line, a key belongs into a file: -c FILE"
+        )
+    return read(place, shlex.join(said), f"{where} {url}", without=("base_path", "api_key"), choices=choices)
 
 
 def value(struct: type, name: str, text: str, choices: Choices = _ANYTHING) -> Any:
@@ -168,7 +197,7 @@ def value(struct: type, name: str, text: str, choices: Choices = _ANYTHING) -> A
     if kind is bool:
         return _SWITCH[_text(text, _SWITCH)]
     if kind is str:
-        return _text(text, choices.get(name))
+        return _formed(struct, name, _text(text, choices.get(name)))
     if kind == tuple[str, ...]:
         return tuple(dict.fromkeys(_text(item, choices.get(name)) for item in text.split(",")))
     return kind(_text(text, [member.value for member in kind]))
@@ -179,8 +208,26 @@ def names(struct: type, without: Collection[str] = ()) -> tuple[str, ...]:
     return tuple(name for name in _kinds(struct) if name not in without)
 
 
+def takes_text(struct: type, name: str) -> bool:
+    """It holds words as they stand."""
+    return _kinds(struct).get(name) in (str, tuple[str, ...])
+
+
+def takes_words(struct: type, name: str) -> bool:
+    """It holds any number of words."""
+    return bool(_kinds(struct)[name] == tuple[str, ...])
+
+
 def written(struct: type, name: str, value: Any) -> str:
-    """A number of the struct as its text, which reads as the same."""
+    """A value of the struct as its text, which reads as the same, where one can be written."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    if isinstance(value, str):
+        return value or "none"
     if not value:
         return OFF[struct][name].words[0]
     if isinstance(value, float):
@@ -197,10 +244,16 @@ def like(name: str, known: Collection[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"expected {', '.join(known)}"
 
 
-def _pairs(
-    struct: type, line: str, where: str, lead: str, without: Collection[str], choices: Choices
-) -> Iterator[tuple[str, Any]]:
-    """Each field that the line names, with its value."""
+def words(
+    struct: type,
+    line: str,
+    where: str,
+    *,
+    lead: str = "",
+    without: Collection[str] = (),
+    choices: Choices = _ANYTHING,
+) -> Iterator[tuple[str, Any, str]]:
+    """Each field that the line names, with its value and the word that says so."""
     known = [name.replace("_", "-") for name in names(struct, without) if name != lead]
     seen = set()
     for word in _words(line, where):
@@ -217,7 +270,7 @@ def _pairs(
             raise UsageError(f"{place}: {name.replace('_', '-')} is there twice")
         seen.add(name)
         try:
-            yield name, value(struct, name, text, choices)
+            yield name, value(struct, name, text, choices), word
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from error
 
@@ -274,6 +327,13 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise UsageError(f"count {text!r}: expected a whole number, without a unit, of at most nine digits")
     return int(text)
+
+
+def _formed(struct: type, name: str, text: str) -> str:
+    form, expected = _FORMS.get(struct, {}).get(name, (".*", ""))
+    if not re.fullmatch(form, text):
+        raise UsageError(f"expected {expected}")
+    return text
 
 
 def _text(text: str, known: Collection[str] | None) -> str:

@@ -1,0 +1,1 @@
+"""LiteLLM's own configuration, and what relay does in front of it."""

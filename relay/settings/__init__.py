@@ -1,0 +1,1 @@
+"""From flags, variables and files to ``config.Settings``."""
