@@ -46,8 +46,8 @@ class Scripted:
 
     def work(self, place: int, ready: Callable[[], None], lifeline: int) -> int:
         manner = (self.folder / "manner").read_text()
+        self.counters.count(SPEND_DROPPED)  # before it is told: whoever has read of it may ask for the count
         say(self.name, place, os.getpid(), manner)
-        self.counters.count(SPEND_DROPPED)
         if manner == "dies":
             return 3
         waited_for = {signal.SIGTERM, signal.SIGINT, RETIRE, LAST_STREAM}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,12 @@ class Place:
     def ways(self) -> dict[str, int]:
         """Each way that is there, and its port."""
         return {ALONE: self.litellm.port} | {name: one.port for name, one in self.relays.items()}
+
+    def verdict(self, port: int, exchange: str) -> str:
+        """What the log of the relay at this port says of an exchange, if it says anything."""
+        said = "".join(one.said() for one in self.relays.values() if one.port == port)
+        named = re.search(rf"exchange {re.escape(exchange)}: ([a-z-]+) by ", said)
+        return named[1] if named else ""
 
     def found(self, seed: str, route: tuple[str, ...], way: str, seen: str, fault: str = "") -> Finding:
         return Finding(seed, self.version, "--".join(route), way, seen, fault if way != ALONE else "")

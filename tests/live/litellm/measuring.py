@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ ENOUGH = 0.9
 """The share of deltas within 5 ms from which a stream counts as one: LiteLLM's first delta comes late
 where a request is the first of its kind, and the machine is shared."""
 WORDS, GAP = 40, 0.02
+LOGGED = 0.1
+"""Seconds after which a log has its line."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Measured:
     answer: Answer
     delays: Delays
     asked: Asked | None
+    logged: str = ""
+    """The verdict in relay's log, where the head left before it was known."""
 
     @property
     def streams(self) -> bool:
@@ -30,14 +35,15 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        return self.answer.headers.get("x-relay-verdict", "")
+        return self.answer.headers.get("x-relay-verdict", "") or self.logged
 
     @property
     def seen(self) -> str:
         if self.answer.status != 200:
             return f"HTTP {self.answer.status}: {self.answer.body[:80]!r}"
         whole = "" if self.asked is None or self.asked.streaming else "; provider asked without stream"
-        said = f"; verdict {self.verdict}" if self.verdict else ""
+        where = " in the log" if self.logged and "x-relay-verdict" not in self.answer.headers else ""
+        said = f"; verdict {self.verdict}{where}" if self.verdict else ""
         return f"{self.delays}{whole}{said}"
 
 
@@ -61,4 +67,6 @@ async def _once(
     place.upstream.plays(words=words, gap=GAP)
     answer = await ask(port, dialect, body, gzip=gzip, longest=15)
     asked = place.upstream.asked[-1] if place.upstream.asked else None
-    return Measured(answer, delays(asked.sent if asked else {}, answer), asked)
+    await asyncio.sleep(LOGGED)
+    logged = place.verdict(port, answer.headers.get("x-relay-id", ""))
+    return Measured(answer, delays(asked.sent if asked else {}, answer), asked, logged)
