@@ -234,7 +234,7 @@ def _patterns(matched: list[str | None]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(yaml.safe_dump({"model_list": entries}))
-        made = plan(LiteLLM(str(path), direct=Direct.STREAMS), {}, [])
+        made = plan(LiteLLM(str(path), direct=Direct.STREAMS), {}, [], guarded=True)
     router = Router(Settings(upstreams=made.upstreams, routes=made.routes))
     head = RequestHead(b"POST", b"/v1/chat/completions", b"1.1", [], b"a", None, False, True, None)
     for name, theirs in zip(ASKED, matched, strict=True):
