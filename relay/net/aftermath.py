@@ -33,7 +33,11 @@ def _tell_verdict(relay: Relay, exchange_id: str, attempt: Attempt) -> None:
     if verdict is not None:
         name = attempt.target.name
         relay.counters.count(VERDICTS, name, verdict.name)
-        level = logging.INFO if verdict.name == REPLAY else logging.WARNING
+        # Every stream of a wildcard is faked: once is a warning, a thousand times is noise.
+        kind = f"{verdict.name} by {name}"
+        quiet = verdict.name == REPLAY or kind in relay.warned
+        relay.warned.add(kind)
+        level = logging.INFO if quiet else logging.WARNING
         log.log(level, "exchange %s: %s by %s: %s; %s", *(exchange_id, verdict.name, name), *_words(verdict))
 
 
