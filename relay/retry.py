@@ -23,9 +23,6 @@ from relay.errors import (
     UpstreamUnreachable,
 )
 
-RETRYABLE = frozenset({429, 502, 503, 504, 529})
-"""Statuses that speak of the moment. 500 is not among them: vLLM answers it to a prompt that is too long."""
-
 LONGEST_WAIT = 3600.0
 """Seconds; a target that asks for more is asked again after these."""
 
@@ -48,6 +45,7 @@ class Fate(enum.Enum):
 
 
 _STATUSES = {429: Fate.REFUSED, 503: Fate.REFUSED, 529: Fate.REFUSED, 502: Fate.FAILED, 504: Fate.FAILED}
+"""Statuses that speak of the moment. 500 is not among them: vLLM answers it to a prompt that is too long."""
 
 
 def fate_of_status(status: int, *, own_key: bool = False, bypass: bool = False) -> Fate:

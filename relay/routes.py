@@ -79,13 +79,12 @@ class Route:
 
     __slots__ = (
         *("_headers", "_paths", "_without", "asks_document", "exact", "patterns"),
-        *("name", "rule", "settings", "targets", "unkeyed"),
+        *("rule", "settings", "targets", "unkeyed"),
     )
 
     def __init__(self, rule: RouteRule, settings: Settings, targets: Sequence[Target]) -> None:
         self.rule = rule
         self.settings = _settings_of(rule, settings)
-        self.name = rule.name
         self.targets = Targets(targets)
         unkeyed = [target for target in targets if not target.upstream.api_key]
         self.unkeyed = self.targets if len(unkeyed) == len(targets) else Targets(unkeyed)

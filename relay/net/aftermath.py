@@ -10,7 +10,7 @@ from relay.metrics import VERDICTS
 from relay.net.attempt import Attempt
 from relay.net.owner import Owner
 from relay.net.relay import Relay
-from relay.recognising import ADVICE, REPLAY, Verdict
+from relay.recognising import ADVICE, REPLAY
 from relay.spend import Exchanged, record
 from relay.wire import endpoints
 
@@ -38,11 +38,8 @@ def _tell_verdict(relay: Relay, exchange_id: str, attempt: Attempt) -> None:
         quiet = verdict.name == REPLAY or kind in relay.warned
         relay.warned.add(kind)
         level = logging.INFO if quiet else logging.WARNING
-        log.log(level, "exchange %s: %s by %s: %s; %s", *(exchange_id, verdict.name, name), *_words(verdict))
-
-
-def _words(verdict: Verdict) -> tuple[str, str]:
-    return verdict.evidence, ADVICE[verdict.name]
+        said = f"{verdict.evidence}; {ADVICE[verdict.name]}"
+        log.log(level, "exchange %s: %s by %s: %s", exchange_id, verdict.name, name, said)
 
 
 def _exchanged(

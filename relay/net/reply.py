@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from relay.errors import RelayError, UpstreamRefused
+from relay.retry import Fate, fate_of_status
 from relay.routing import Target
 from relay.wire import forwarding
 from relay.wire.forwarding import ResponseForm
@@ -13,8 +14,7 @@ from relay.wire.framing import Header
 from relay.wire.http1 import Inbound, RequestHead, ResponseHead
 
 _RETRY_AFTER = b"retry-after"
-_LATER = (429, 503, 529)
-"""Answers to which this field belongs; LiteLLM leaves it out of its own (litellm#37754)."""
+"""LiteLLM leaves it out of its own refusals (litellm#37754)."""
 _CLOSE: Header = (b"connection", b"close")
 
 
@@ -54,7 +54,7 @@ class Reply:
         headers = forwarding.response_headers(head, form)
         if (
             self.wait
-            and head.status in _LATER
+            and fate_of_status(head.status) is Fate.REFUSED
             and not any(name.lower() == _RETRY_AFTER for name, _ in headers)
         ):
             headers.append((_RETRY_AFTER, b"%d" % math.ceil(self.wait)))
